@@ -1,0 +1,48 @@
+"""Which service listens where: names, default ports and the environment variables that move them."""
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Endpoint(NamedTuple):
+    """One listening socket of the stack."""
+
+    host: str
+    """Compose service name, as configuration files write it."""
+    port: int
+    """Port in a container, and on the host unless moved."""
+    variable: str
+    """Environment variable that moves the port on the host."""
+    count: int = 1
+    """How many consecutive ports the service takes."""
+
+
+ENDPOINTS: Mapping[str, Endpoint] = {
+    "grafana": Endpoint("grafana", 3000, "LOOKOUT_GRAFANA_PORT"),
+    "prometheus": Endpoint("prometheus", 9090, "LOOKOUT_PROMETHEUS_PORT"),
+    "alertmanager": Endpoint("alertmanager", 9093, "LOOKOUT_ALERTMANAGER_PORT"),
+    "node_exporter": Endpoint("node-exporter", 9100, "LOOKOUT_NODE_EXPORTER_PORT"),
+    "sidecar": Endpoint("sidecar", 9819, "LOOKOUT_SIDECAR_PORT"),
+    "exporter": Endpoint("exporter", 9820, "LOOKOUT_EXPORTER_PORT"),
+    "sidecar_admin": Endpoint("sidecar", 9821, "LOOKOUT_SIDECAR_ADMIN_PORT"),
+    "incident_desk": Endpoint("incident-desk", 9822, "LOOKOUT_INCIDENT_DESK_PORT"),
+    "sink": Endpoint("sink", 9823, "LOOKOUT_SINK_PORT"),
+    "idp": Endpoint("idp", 9824, "LOOKOUT_IDP_PORT"),
+    "sink_smtp": Endpoint("sink", 9825, "LOOKOUT_SINK_SMTP_PORT"),
+    "engine": Endpoint("engine", 9826, "LOOKOUT_ENGINE_PORT"),
+    "demo_control": Endpoint("agents", 9827, "LOOKOUT_DEMO_CONTROL_PORT"),
+    "agents": Endpoint("agents", 9830, "LOOKOUT_AGENTS_PORT", count=12),
+}
+
+
+def port(name: str, environ: Mapping[str, str] = os.environ) -> int:
+    """Return the host port of an endpoint: the environment's, else the default.
+
+    Raises ValueError when the variable does not hold a port number.
+    """
+    endpoint = ENDPOINTS[name]
+    text = environ.get(endpoint.variable) or str(endpoint.port)
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 65536 - endpoint.count):
+        raise ValueError(f"{endpoint.variable}={text!r} is not a port number")
+    return int(text)
