@@ -93,6 +93,11 @@ class AuthReason(StrEnum):
     UNMAPPED_OPERATION = "unmapped_operation"
     INTERNAL_ERROR = "internal_error"
 
+    @property
+    def is_error(self) -> bool:
+        """Whether the sidecar could not decide, as opposed to the client having failed."""
+        return self in (AuthReason.KEYS_UNAVAILABLE, AuthReason.INTERNAL_ERROR)
+
 
 class AuditEvent(StrEnum):
     """What an audit record tells of."""

@@ -1,0 +1,118 @@
+"""Field types of configuration files: durations, paths, URLs and secrets that live in files."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import pydantic
+from pydantic import AfterValidator, BeforeValidator
+from pydantic_core import core_schema
+
+from contract.config import is_world_readable
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
+
+
+def parse_duration(text: object) -> float:
+    """Return seconds for "500ms", "2m" or "1h30m" (Prometheus' units); raises ValueError for anything else."""
+    if isinstance(text, str) and _DURATION.fullmatch(text):
+        return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    raise ValueError(f"{text!r} is not a duration; write a number and a unit: 500ms, 15s, 2m, 1h30m, 7d")
+
+
+def format_duration(seconds: float) -> str:
+    """Write seconds as Prometheus does: 90 is "1m30s"."""
+    rest, parts = round(seconds * 1000), []
+    for unit in ("d", "h", "m", "s", "ms"):
+        count, rest = divmod(rest, round(_UNITS[unit] * 1000))
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def _positive(seconds: float) -> float:
+    if seconds <= 0:
+        raise ValueError("a duration of nothing; give one above 0")
+    return seconds
+
+
+def _resolve(value: object, info: pydantic.ValidationInfo) -> object:
+    folder = (info.context or {}).get("folder", Path())
+    return folder / value if isinstance(value, str) else value
+
+
+def _check_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f"{url!r} is not a URL: {error}; write http://host:port/path") from None
+    if parts.scheme not in ("http", "https") or not host or any(c.isspace() for c in url):
+        raise ValueError(f"{url!r} is not an http or https URL; write http://host:port/path")
+    if parts.username or parts.password or parts.fragment:
+        raise ValueError("the URL holds credentials or a fragment; keep secrets in files and drop what follows #")
+    return url
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+"""Seconds, written with units; 0s is allowed."""
+
+PositiveDuration = Annotated[float, BeforeValidator(parse_duration), AfterValidator(_positive)]
+"""Seconds above 0, written with units."""
+
+RelativePath = Annotated[Path, BeforeValidator(_resolve)]
+"""A path; a relative one starts at the folder of the configuration file."""
+
+HttpUrl = Annotated[str, AfterValidator(_check_url)]
+"""An absolute http or https URL without credentials or fragment, as written."""
+
+
+class SecretFile:
+    """A secret that lives in a file; read when used, so that a new content counts from the next use on."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> str:
+        """Return the file's text without surrounding blanks.
+
+        Raises OSError when it cannot be read and ValueError when it is empty.
+        """
+        text = self.path.read_text(encoding="utf-8").strip()
+        if not text:
+            raise ValueError(f"secret file {self.path} is empty; write the secret into it")
+        return text
+
+    def __repr__(self) -> str:
+        return f"SecretFile({str(self.path)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SecretFile) and other.path == self.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> Any:
+        return core_schema.with_info_plain_validator_function(cls._validate)
+
+    @classmethod
+    def _validate(cls, value: object, info: Any) -> "SecretFile":
+        if isinstance(value, SecretFile):
+            return value
+        if not isinstance(value, str):
+            raise ValueError("not a path; name the file that holds the secret")
+        secret = cls(Path(str(_resolve(value, info))))
+        try:
+            secret.read()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ValueError(f"secret file {value}: {reason}; write the secret into that file") from None
+        if is_world_readable(secret.path):
+            warnings = (info.context or {}).get("warnings")
+            if warnings is not None:
+                warnings.append((f"secret file {value} is readable by every user", f"chmod 600 {value}"))
+        return secret

@@ -1,0 +1,205 @@
+"""What every service's HTTP side shares: a server that knows its URL, metrics, health, reload and a clean end."""
+
+import asyncio
+import gzip
+import logging
+import signal
+import ssl
+from collections.abc import Awaitable, Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Generic, TypeVar
+
+import uvloop
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from contract.config import ConfigError, Loaded, Model, Problem
+from contract.metrics import Instruments
+
+logger = logging.getLogger(__name__)
+
+C = TypeVar("C", bound=Model)
+
+GZIP_FROM_BYTES = 4096
+"""Answers below this size are sent as they are."""
+
+
+class Server:
+    """A listening HTTP server; `close()` stops listening and lets open requests end."""
+
+    def __init__(self, runner: web.AppRunner, host: str, port: int, scheme: str) -> None:
+        self._runner = runner
+        self.host = host
+        self.port = port
+        self.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    async def close(self) -> None:
+        """Stop listening, drain open requests for the runner's shutdown time-out, release everything."""
+        await self._runner.cleanup()
+
+
+async def serve(
+    app: web.Application,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    ssl_context: ssl.SSLContext | None = None,
+    drain_seconds: float = 5.0,
+    handler_cancellation: bool = False,
+) -> Server:
+    """Start an application and return its server; port 0 takes a free one.
+
+    Raises OSError when the address cannot be bound.
+    """
+    runner = web.AppRunner(
+        app, access_log=None, handler_cancellation=handler_cancellation, shutdown_timeout=drain_seconds
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, ssl_context=ssl_context).start()
+    except OSError:
+        await runner.cleanup()
+        raise
+    return Server(runner, host, runner.addresses[0][1], "https" if ssl_context else "http")
+
+
+class Reloader(Generic[C]):
+    """Holds the running configuration and replaces it only by a good one."""
+
+    def __init__(
+        self,
+        load: Callable[[], Loaded[C]],
+        instruments: Instruments,
+        apply: Callable[[C], Awaitable[None]] | None = None,
+    ) -> None:
+        """Load the first configuration; raises ConfigError when it is not usable."""
+        self._load = load
+        self._apply = apply
+        self._lock = asyncio.Lock()
+        self._succeeded = instruments.gauge("mcp_config_last_reload_successful").labels(instruments.service)
+        self._when = instruments.gauge("mcp_config_last_reload_success_timestamp_seconds").labels(instruments.service)
+        self.current = self._read()
+        self._note(True)
+
+    def on_change(self, apply: Callable[[C], Awaitable[None]]) -> None:
+        """Set what puts a new configuration into force; when it raises, the old one stays."""
+        self._apply = apply
+
+    async def reload(self) -> tuple[Problem, ...]:
+        """Read the configuration again; on any problem keep the running one and return the problems."""
+        async with self._lock:
+            try:
+                fresh = await asyncio.to_thread(self._read)
+                if self._apply:
+                    await self._apply(fresh)
+            except ConfigError as error:
+                self._note(False)
+                logger.error("configuration refused, the running one stays", extra={"problems": str(error).split("\n")})
+                return error.problems
+            except Exception as error:
+                self._note(False)
+                logger.exception("configuration could not be put into force, the running one stays")
+                return (Problem("", 0, "", f"could not be put into force: {error}", "see the log"),)
+            self.current = fresh
+            self._note(True)
+            logger.info("configuration reloaded")
+            return ()
+
+    def _read(self) -> C:
+        loaded = self._load()
+        for warning in loaded.warnings:
+            logger.warning("questionable configuration", extra={"problem": str(warning)})
+        return loaded.config
+
+    def _note(self, succeeded: bool) -> None:
+        self._succeeded.set(succeeded)
+        if succeeded:
+            self._when.set_to_current_time()
+
+
+def setup_admin(
+    app: web.Application,
+    *,
+    registry: CollectorRegistry,
+    instruments: Instruments,
+    is_ready: Callable[[], bool],
+    reloader: Reloader[C] | None = None,
+    extra_metrics: Callable[[], bytes] | None = None,
+) -> None:
+    """Add /metrics, /-/healthy, /-/ready and POST /-/reload to an application.
+
+    `extra_metrics` returns text exposition of families that are not on the registry.
+    """
+    instruments.gauge("mcp_build_info").labels(instruments.service, release()).set(1)
+
+    async def metrics(request: web.Request) -> web.Response:
+        body = generate_latest(registry) + (extra_metrics() if extra_metrics else b"")
+        return exposition(request, body)
+
+    async def healthy(_request: web.Request) -> web.Response:
+        return web.Response(text="healthy\n")
+
+    async def ready(_request: web.Request) -> web.Response:
+        return web.Response(text="ready\n") if is_ready() else web.Response(text="not ready\n", status=503)
+
+    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/-/healthy", healthy)
+    app.router.add_get("/-/ready", ready)
+    if reloader:
+        app.router.add_post("/-/reload", _reload_handler(reloader))
+
+
+def _reload_handler(reloader: Reloader[C]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def reload(_request: web.Request) -> web.Response:
+        problems = await reloader.reload()
+        if problems:
+            return web.Response(status=500, text="".join(f"{problem}\n" for problem in problems))
+        return web.Response(text="reloaded\n")
+
+    return reload
+
+
+def exposition(request: web.Request, body: bytes) -> web.Response:
+    """Return text exposition with the Content-Type that Prometheus 3 insists on, compressed when that is wanted."""
+    headers = {"Content-Type": CONTENT_TYPE_LATEST, "Vary": "Accept-Encoding"}
+    if len(body) >= GZIP_FROM_BYTES and "gzip" in request.headers.get("Accept-Encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+        body = gzip.compress(body, compresslevel=1)
+    return web.Response(body=body, headers=headers)
+
+
+def release() -> str:
+    """Return the installed version of MCP Lookout."""
+    try:
+        return version("mcp-lookout")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run a service on uvloop until SIGTERM or SIGINT sets the event it was given."""
+
+    async def supervised() -> None:
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await main(stop)
+
+    uvloop.run(supervised())
+
+
+def on_hangup(reload: Callable[[], Awaitable[object]]) -> None:
+    """Call `reload` at every SIGHUP from now on; needs the running loop of the main thread."""
+    loop = asyncio.get_running_loop()
+    tasks: set[asyncio.Task[object]] = set()
+
+    async def call() -> object:
+        return await reload()
+
+    def start() -> None:
+        task = asyncio.ensure_future(call())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, start)
