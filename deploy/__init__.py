@@ -1,0 +1,1 @@
+"""Running the stack: secrets made ready, and the native runner for machines without Docker."""
