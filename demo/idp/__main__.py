@@ -1,0 +1,63 @@
+"""Run the demo identity provider: python -m demo.idp --secrets DIR."""
+
+import argparse
+import asyncio
+import logging
+
+from contract import log
+from contract.config import ConfigError, exit_with
+from contract.web import run, serve
+from demo import options
+from demo.idp.app import control_app, public_app
+from demo.idp.clients import Client, Registry, registered
+from demo.idp.keys import KeyRing
+from demo.idp.provider import Provider
+
+logger = logging.getLogger("demo.idp")
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = options.parser("demo.idp", "Demo identity provider: access tokens by client credentials.", "idp")
+    parser.add_argument("--issuer", help="issuer as the sidecar knows it, e.g. http://idp:9824 (default: own address)")
+    parser.add_argument(
+        "--resource", default="http://localhost:9819", help="audience of the tokens (default: %(default)s)"
+    )
+    parser.add_argument("--control-port", type=int, help="also listen here, loopback only, for POST /-/rotate")
+    options.add_secrets(parser)
+    options.add_state(parser, "the signing keys")
+    return parser.parse_args()
+
+
+async def serve_until(stop: asyncio.Event, settings: argparse.Namespace, clients: dict[str, Client]) -> None:
+    """Issue tokens until `stop` is set."""
+    provider = Provider(settings.issuer or "", Registry(clients), KeyRing(settings.state))
+    server = await serve(public_app(provider), settings.host, settings.port)
+    provider.issuer = provider.issuer or server.url
+    servers = [server]
+    if settings.control_port is not None:
+        servers.append(await serve(control_app(provider), "127.0.0.1", settings.control_port))
+    logger.info(
+        "identity provider listens",
+        extra={"url": server.url, "issuer": provider.issuer, "control": [other.url for other in servers[1:]]},
+    )
+    await stop.wait()
+    for each in servers:
+        await each.close()
+
+
+def main() -> None:
+    """Check the command line and the secrets, then serve."""
+    settings = arguments()
+    log.setup("idp", settings.log_level)
+    try:
+        clients = registered(settings.secrets, settings.resource)
+    except ConfigError as error:
+        exit_with(error)
+    if settings.check:
+        return print(f"{len(clients)} clients: {', '.join(clients)}")
+    run(lambda stop: serve_until(stop, settings, clients))
+
+
+if __name__ == "__main__":
+    main()
