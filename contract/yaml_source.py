@@ -96,10 +96,11 @@ class _Builder:
         self._loader.flatten_mapping(node)
         for key_node, value_node in node.value:
             key, line = str(key_node.value), key_node.start_mark.line + 1
-            if key in seen and id(key_node) in written:
-                mend = f"it is already set on line {seen[key]}; keep one"
-                self._problem(key_node, (*location, key), "the key is set twice", mend)
-            seen[key] = line
+            if id(key_node) in written:  # a merged key may be overridden
+                if key in seen:
+                    mend = f"it is already set on line {seen[key]}; keep one"
+                    self._problem(key_node, (*location, key), "the key is set twice", mend)
+                seen[key] = line
             self._source.lines[(*location, key)] = line
             yield key, self.build(value_node, (*location, key))
 
