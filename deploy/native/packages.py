@@ -82,7 +82,7 @@ def locate(name: str, release: Release = "new", *, base: Path | None = None) -> 
 def fetch(names: Iterable[str], release: Release = "new", *, base: Path | None = None) -> None:
     """Unpack and verify the programs' packages; those already there are left alone. Safe to run in parallel."""
     base = base or folder()
-    with _lock(base / f"{release}.lock"):
+    with lock(base / f"{release}.lock"):
         wanted = {PROGRAMS[name].package_in(release) for name in names}
         missing = sorted(package for package in wanted if not (base / release / package).exists())
         if missing:
@@ -163,14 +163,14 @@ def _how_to_get(name: str) -> str:
 
 
 @contextmanager
-def _lock(file: Path) -> Iterator[None]:
-    """Hold the lock file; say so when somebody else holds it."""
+def lock(file: Path) -> Iterator[None]:
+    """Hold a lock file, shared by all processes of this checkout; say so when another one holds it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            _say("waiting for another process that is fetching packages")
+            _say(f"waiting for another process that holds {file.name}")
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
