@@ -1,0 +1,56 @@
+"""The pack: every policy of a folder, read at once, with every problem of every file."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from contract.config import ConfigError, Finding, Problem, load
+from rules.policy import Policy, PolicyFile
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Policies in the order of their files and within them."""
+
+    policies: tuple[Policy, ...]
+
+    def __iter__(self) -> Iterator[Policy]:
+        return iter(self.policies)
+
+    def get(self, name: str) -> Policy | None:
+        """Return the policy of that name."""
+        return next((policy for policy in self.policies if policy.name == name), None)
+
+    def concerns(self) -> dict[str, list[Policy]]:
+        """Return the policies by file, in order."""
+        found: dict[str, list[Policy]] = {}
+        for policy in self.policies:
+            found.setdefault(policy.concern, []).append(policy)
+        return found
+
+
+def read(folder: Path) -> Pack:
+    """Read every policy file of a folder; raises ConfigError with the problems of all of them."""
+    problems: list[Problem] = []
+    policies: list[Policy] = []
+    for file in sorted(folder.glob("*.yaml")):
+        try:
+            policies += _read_file(file, taken={policy.name: policy.file for policy in policies})
+        except ConfigError as error:
+            problems += error.problems
+    if not policies and not problems:
+        problems.append(Problem(str(folder), 1, "", "there is no policy file here", "check the path"))
+    if problems:
+        raise ConfigError(problems)
+    return Pack(tuple(policies))
+
+
+def _read_file(file: Path, taken: dict[str, Path]) -> Iterable[Policy]:
+    def check(read: PolicyFile) -> Iterator[Finding]:
+        for name in read.policies:
+            if name in taken:
+                mend = f"{taken[name].name} has it already; choose another name"
+                yield Finding(("policies", name), "two policies of one name", mend)
+
+    read = load(file, PolicyFile, check).config
+    return (Policy(name, read.component, terms, file) for name, terms in read.policies.items())
