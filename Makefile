@@ -5,7 +5,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-GENERATORS := rules alertmanager dashboards
+GENERATORS := contract rules alertmanager dashboards
 FAULT ?= agent-down
 
 # The first interpreter of 3.11 or newer; `make PYTHON=/path/to/python3` names another.
