@@ -1,0 +1,1 @@
+"""The auth sidecar: who are you, may you, write it down, pass it on."""

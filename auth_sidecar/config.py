@@ -1,0 +1,314 @@
+"""Configuration of the sidecar and its roles: what `sidecar.yaml` and `roles.yaml` may say, and what makes no sense."""
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field
+
+from auth_sidecar import rbac
+from auth_sidecar.audit_log import Durability
+from auth_sidecar.operations import AUTHENTICATED
+from auth_sidecar.principal import PrincipalKind
+from contract import config as files
+from contract.config import Finding, Loaded, Model
+from contract.fields import Duration, HttpUrl, PositiveDuration, RelativePath, SecretFile
+from contract.ports import ENDPOINTS
+
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+PROTOCOL_METHODS = (
+    "initialize", "notifications/*", "ping", "server/discover", "subscriptions/listen", "logging/setLevel",
+    "tools/list", "prompts/list", "resources/list", "resources/templates/list", "completion/complete",
+    "http/get", "http/delete", "rpc/response",
+)  # fmt: skip
+"""What a session needs before it can ask for anything; open to everybody who is authenticated unless mapped."""
+
+
+def _words(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+"""One name or a list of names."""
+
+
+class Listen(Model):
+    """Where a port is opened; the command line may say otherwise."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)
+
+
+class Traffic(Listen):
+    """The port for MCP traffic."""
+
+    port: int = Field(default=ENDPOINTS["sidecar"].port, ge=0, le=65535)
+
+
+class Admin(Listen):
+    """The port for metrics, health, reload and revocations; never open it to clients."""
+
+    port: int = Field(default=ENDPOINTS["sidecar_admin"].port, ge=0, le=65535)
+
+
+class ResourceServer(Model):
+    """What this sidecar protects, as tokens and clients name it."""
+
+    url: HttpUrl
+    """Canonical URI: the audience of tokens and the `resource` of the metadata document."""
+    hosts: Words = ("localhost", "127.0.0.1", "::1")
+    """Names in the Host header that are answered; without a port every port counts."""
+    origins: Words = ()
+    """Values of the Origin header that are answered; requests without one always are."""
+    scopes_supported: Words = ()
+    """Smallest set of scopes for basic work, as the metadata document tells clients."""
+
+
+class Claims(Model):
+    """Which claims carry what; dots look into nested objects."""
+
+    subject: str = "sub"
+    roles: Words = ("roles",)
+    scopes: Words = ("scope", "scp")
+    client_id: Words = ("client_id", "azp")
+    kind: str = "principal_type"
+    default_kind: PrincipalKind | None = None
+    role_names: Mapping[str, str] = {}
+    default_roles: Words = ()
+
+
+class Issuer(Model):
+    """An issuer whose tokens count. Without `jwks_url` and `jwks_file` its keys are found by OIDC discovery."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    issuer: str
+    jwks_url: HttpUrl | None = None
+    jwks_file: RelativePath | None = None
+    allow_http: bool = False
+    """Fetch keys without TLS from hosts other than this machine."""
+    algorithms: tuple[Algorithm, ...] = ("RS256",)
+    audiences: Words = ()
+    """Audiences that count besides `resource.url`."""
+    required_claims: Words = ()
+    require_at_jwt: bool = False
+    """Refuse tokens whose type is not `at+jwt` (RFC 9068)."""
+    leeway: Duration = 30.0
+    max_token_age: PositiveDuration | None = None
+    claims: Claims = Claims()
+    ttl: PositiveDuration = 300.0
+    refetch_interval: PositiveDuration = 10.0
+    """At most one fetch in this time because of keys nobody knows."""
+    max_stale: Duration = 3600.0
+    """How long the last good keys stay in force while none can be fetched."""
+
+
+class Route(Model):
+    """One protected MCP endpoint."""
+
+    path: str = Field(pattern=r"^/[A-Za-z0-9._~/-]*$")
+    upstream: HttpUrl
+    agent: str
+    agent_type: str
+    workflow: str | None = None
+    tools: Mapping[str, str] = {}
+    """Permissions of this endpoint's tools; what is not here is looked up in `operations`."""
+    headers_are_validated: bool = False
+    """The server behind refuses headers that its body contradicts, so that forward-auth may decide by them."""
+
+
+class Operations(Model):
+    """Which permission an operation needs; `authenticated` asks for a valid token only. What is not here is denied."""
+
+    methods: Mapping[str, str] = {}
+    tools: Mapping[str, str] = {}
+    prompts: Mapping[str, str] = {}
+    resources: Mapping[str, str] = {}
+    scopes: Mapping[str, Words] = {}
+    """Scopes that a permission needs besides the role."""
+    scope_includes: Mapping[str, Words] = {}
+    """Scope -> the scopes it stands for as well."""
+
+    def all_methods(self) -> dict[str, str]:
+        """Return the permissions of methods, those of the protocol itself included."""
+        return {**dict.fromkeys(PROTOCOL_METHODS, AUTHENTICATED), **self.methods}
+
+
+class Lockout(Model):
+    """So many failed authentications within the window lock a client out; 0 turns it off."""
+
+    failures: int = Field(default=0, ge=0)
+    window: PositiveDuration = 300.0
+    duration: PositiveDuration = 300.0
+    max_clients: int = Field(default=10_000, ge=1)
+
+
+class Limits(Model):
+    """What one client may ask for."""
+
+    body_bytes: int = Field(default=4 << 20, ge=1024)
+    header_bytes: int = Field(default=32 << 10, ge=4096, le=1 << 20)
+    cached_tokens: int = Field(default=10_000, ge=1)
+    lockout: Lockout = Lockout()
+
+
+class Upstream(Model):
+    """How the servers behind are spoken to."""
+
+    connect_timeout: PositiveDuration = 5.0
+    response_timeout: Duration = 60.0
+    """Until the first byte of an answer; 0s waits for ever."""
+    idle_timeout: Duration = 0.0
+    """Longest silence within a stream; 0s waits for ever."""
+    keep_authorization: bool = False
+    """Pass the client's token on. Only where the server behind is the same OAuth resource."""
+
+
+class Audit(Model):
+    """The audit log."""
+
+    folder: RelativePath
+    key_file: SecretFile
+    previous_key_files: tuple[SecretFile, ...] = ()
+    durability: Durability = Durability.WRITE
+    on_failure: Literal["deny", "allow"] = "deny"
+    """What happens to a request whose record cannot be written."""
+    max_segment_bytes: int = Field(default=64 << 20, ge=4096)
+    max_segment_age: PositiveDuration = 86400.0
+    retention: PositiveDuration = 365 * 86400.0
+
+
+class SidecarConfig(Model):
+    """The whole of `sidecar.yaml`."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    traffic: Traffic = Traffic()
+    admin: Admin = Admin()
+    resource: ResourceServer
+    issuers: tuple[Issuer, ...] = Field(min_length=1)
+    roles_file: RelativePath = Path("roles.yaml")
+    routes: tuple[Route, ...] = Field(min_length=1)
+    operations: Operations = Operations()
+    limits: Limits = Limits()
+    upstream: Upstream = Upstream()
+    audit: Audit
+    drain: Duration = 10.0
+    """How long open requests may go on after the end was asked for."""
+
+
+class GrantModel(Model):
+    """A permission narrowed to resources."""
+
+    permission: str
+    agents: Words = ()
+    agent_types: Words = ()
+    tools: Words = ()
+    workflows: Words = ()
+
+
+class RoleModel(Model):
+    """A role: what it may, what it may never, and whose rights it has as well."""
+
+    description: str = ""
+    inherits: Words = ()
+    permissions: tuple[str | GrantModel, ...] = ()
+    deny: tuple[str | GrantModel, ...] = ()
+
+    def compiled(self) -> rbac.Role:
+        """Return the role in the form that decides."""
+        return rbac.Role(self.inherits, _grants(self.permissions), _grants(self.deny))
+
+
+class RoleFile(Model):
+    """The whole of `roles.yaml`."""
+
+    roles: Mapping[str, RoleModel] = Field(min_length=1)
+
+    def compiled(self) -> dict[str, rbac.Role]:
+        """Return the roles in the form that decides."""
+        return {name: role.compiled() for name, role in self.roles.items()}
+
+
+class Settings(Model):
+    """A usable configuration: the sidecar's own and its roles."""
+
+    sidecar: SidecarConfig
+    policy: rbac.Policy
+
+
+def load(path: Path) -> Loaded[Settings]:
+    """Read `sidecar.yaml` and the role file it names; raises ConfigError with every problem of both."""
+    loaded = files.load(path, SidecarConfig, check)
+    roles = files.load(loaded.config.roles_file, RoleFile, check_roles)
+    settings = Settings(sidecar=loaded.config, policy=rbac.compile_roles(roles.config.compiled()))
+    return Loaded(settings, loaded.warnings + roles.warnings)
+
+
+def check_roles(config: RoleFile) -> Iterator[Finding]:
+    """Find unknown parents and cycles of inheritance."""
+    for problem in rbac.problems(config.compiled()):
+        yield Finding(("roles", problem.role, "inherits"), problem.message, problem.mend)
+
+
+def check(config: SidecarConfig) -> Iterator[Finding]:
+    """Find what only shows across fields."""
+    yield from _duplicates("issuers", "name", [issuer.name for issuer in config.issuers])
+    yield from _duplicates("issuers", "issuer", [issuer.issuer for issuer in config.issuers])
+    yield from _duplicates("routes", "path", [route.path for route in config.routes])
+    yield from _duplicates("routes", "agent", [route.agent for route in config.routes])
+    for index, issuer in enumerate(config.issuers):
+        yield from _check_issuer(("issuers", index), issuer)
+    if "offline_access" in config.resource.scopes_supported:
+        yield Finding(("resource", "scopes_supported"), "offline_access is not for resource servers", "take it out")
+    for permission in config.operations.scopes:
+        if permission not in _permissions(config):
+            yield Finding(
+                ("operations", "scopes", permission), "no operation needs this permission", "map one", is_warning=True
+            )
+
+
+def is_local(url: str) -> bool:
+    """Whether a URL stays on this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_issuer(place: tuple[str | int, ...], issuer: Issuer) -> Iterator[Finding]:
+    if issuer.jwks_url and issuer.jwks_file:
+        yield Finding((*place, "jwks_file"), "keys come from a URL and a file", "keep one of jwks_url and jwks_file")
+    url = issuer.jwks_url or (None if issuer.jwks_file else issuer.issuer)
+    if url and not url.startswith("https://") and not is_local(url) and not issuer.allow_http:
+        field = "jwks_url" if issuer.jwks_url else "issuer"
+        yield Finding((*place, field), "keys would be fetched without TLS", "use https, or set allow_http: true")
+    if issuer.jwks_file and not issuer.jwks_file.exists():
+        yield Finding((*place, "jwks_file"), "the file does not exist", "check the path")
+
+
+def _duplicates(section: str, field: str, values: list[str]) -> Iterator[Finding]:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            yield Finding((section, index, field), f"{value!r} stands here twice", "rename or remove one of them")
+
+
+def _permissions(config: SidecarConfig) -> set[str]:
+    operations = config.operations
+    tables: tuple[Mapping[str, str], ...] = (
+        operations.methods,
+        operations.tools,
+        operations.prompts,
+        operations.resources,
+    )
+    return {
+        permission for table in (*tables, *(route.tools for route in config.routes)) for permission in table.values()
+    }
+
+
+def _grants(entries: tuple[str | GrantModel, ...]) -> tuple[rbac.Grant, ...]:
+    return tuple(
+        rbac.Grant(entry) if isinstance(entry, str) else rbac.Grant(**{name: value for name, value in entry})
+        for entry in entries
+    )
