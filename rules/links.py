@@ -1,4 +1,4 @@
-"""Where runbooks, dashboards and services are read by a person; printed into every alert."""
+"""Where runbooks and dashboards are read by a person; printed into every alert."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +14,6 @@ class Links(Model):
 
     runbooks: HttpUrl
     dashboards: HttpUrl
-    alertmanager: HttpUrl
-    prometheus: HttpUrl
 
     def annotations(self, policy: Policy, value: Callable[[str], str]) -> dict[str, str]:
         """Return the links of an alert; `value` gives the value of a label, or the template that will."""

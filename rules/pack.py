@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from contract import yaml_source
 from contract.config import ConfigError, Finding, Problem, load
 from rules.policy import Policy, PolicyFile
 
@@ -54,3 +55,11 @@ def _read_file(file: Path, taken: dict[str, Path]) -> Iterable[Policy]:
 
     read = load(file, PolicyFile, check).config
     return (Policy(name, read.component, terms, file) for name, terms in read.policies.items())
+
+
+def problem(policy: Policy, finding: Finding) -> Problem:
+    """Return a finding about a policy with its place; the finding's location starts at the policy."""
+    source = yaml_source.parse(policy.file.read_text(encoding="utf-8"))
+    line, known = source.place(("policies", policy.name, *finding.location))
+    field = ".".join(str(step) for step in known)
+    return Problem(str(policy.file), line, field, finding.message, finding.mend, finding.is_warning)

@@ -1,0 +1,33 @@
+"""The whole alertmanager.yml, put together from policies and receivers."""
+
+from pathlib import Path
+from typing import Any
+
+from alertmanager import integrations, receivers, routing
+from alertmanager.receivers import Receivers
+from contract.config import ConfigError, Finding, load
+from rules.pack import Pack
+
+
+def read(file: Path, secrets: Path | None) -> Receivers:
+    """Read the receivers, and look for their secrets where a folder is given; raises ConfigError."""
+
+    def check(read: Receivers) -> list[Finding]:
+        found = receivers.check_secrets(read, secrets) if secrets else ()
+        return [*receivers.check(read), *found]
+
+    return load(file, Receivers, check).config
+
+
+def render(pack: Pack, who: Receivers) -> dict[str, Any]:
+    """Return the configuration; every channel that a policy names must be among the receivers."""
+    return {
+        "global": {"resolve_timeout": "5m", **(integrations.smtp(who.smtp) if who.smtp else {})},
+        "templates": ["templates/*.tmpl"],
+        "route": routing.route(pack, who),
+        "inhibit_rules": list(routing.inhibitions(pack)),
+        "receivers": [
+            {"name": routing.NOBODY},
+            *(integrations.receiver(name, channel) for name, channel in who.channels.items()),
+        ],
+    }

@@ -1,0 +1,68 @@
+"""Routes and inhibitions: each alert reaches exactly the union of its channels, at the pace of its severity."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from alertmanager.receivers import Receivers, Timing
+from contract.fields import format_duration
+from contract.vocabulary import Severity
+from rules import conventions
+from rules.pack import Pack
+from rules.policy import Policy
+
+NOBODY = "nobody"
+"""The receiver of alerts that must reach no person, such as the Watchdog."""
+
+
+def route(pack: Pack, receivers: Receivers) -> dict[str, Any]:
+    """Return the tree of routes.
+
+    A route a channel, each with `continue`, so that no channel shadows another; below it one a severity for the pace.
+    What matches none of them is no policy's alert and goes to the fallback channel.
+    """
+    silent = [policy for policy in pack if not policy.terms.channels]
+    channels = [(name, [policy for policy in pack if name in policy.terms.channels]) for name in receivers.channels]
+    return {
+        "receiver": receivers.fallback,
+        "group_by": list(conventions.GROUPING),
+        **_pace(receivers.timing_of(Severity.MAJOR)),
+        "routes": [
+            *([{"receiver": NOBODY, "matchers": [_one_of(silent)]}] if silent else []),
+            *(_channel_route(name, policies, receivers) for name, policies in channels if policies),
+        ],
+    }
+
+
+def _channel_route(name: str, policies: Iterable[Policy], receivers: Receivers) -> dict[str, Any]:
+    return {
+        "receiver": name,
+        "matchers": [_one_of(policies)],
+        "continue": True,
+        "routes": [
+            {"matchers": [f'severity="{severity.value}"'], **_pace(receivers.timing_of(severity))}
+            for severity in Severity
+        ],
+    }
+
+
+def _pace(timing: Timing) -> dict[str, str]:
+    return {name: format_duration(seconds) for name, seconds in timing.model_dump().items()}
+
+
+def _one_of(policies: Iterable[Policy]) -> str:
+    return f'alertname=~"{"|".join(policy.alert for policy in policies)}"'
+
+
+def inhibitions(pack: Pack) -> Iterator[dict[str, Any]]:
+    """Yield the rules by which a cause silences its symptoms.
+
+    Alertmanager takes a label that both sides lack for equal, so both sides must have it.
+    """
+    for policy in pack:
+        for symptom, equal in policy.terms.inhibits.items():
+            present = [f'{label}!=""' for label in equal]
+            yield {
+                "source_matchers": [f'alertname="{policy.alert}"', *present],
+                "target_matchers": [f'alertname="{conventions.alert_name(symptom)}"', *present],
+                "equal": list(equal),
+            }
