@@ -1,6 +1,6 @@
 """The secrets of the stack, made before anything starts: random where missing, the user's own copied over them.
 
-`python -m deploy.prepare --secrets DIR [--own secrets/] [--split]`. Nothing has a default password; every value lives in
+`python -m deploy.prepare --secrets DIR [--own secrets/] [--split]`. Nothing has a default password; each value lives in
 a file that only its owner reads. With `--split` each group has its folder, so that a container mounts only what is its.
 """
 

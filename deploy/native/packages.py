@@ -7,6 +7,7 @@ Two releases, because generated files must be valid at both ends: "new" is Debia
 import argparse
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,8 @@ class Program(NamedTuple):
     binary: str
     version_flag: str = "--version"
     old_package: str = ""
+    oldest: tuple[int, int] = (0, 0)
+    """The oldest version that serves (DESIGN.md section 9)."""
 
     def package_in(self, release: Release) -> str:
         """Return the package that holds the program in a release."""
@@ -44,9 +47,9 @@ class Program(NamedTuple):
 
 
 PROGRAMS: Mapping[str, Program] = {
-    "prometheus": Program("prometheus", "prometheus"),
+    "prometheus": Program("prometheus", "prometheus", oldest=(2, 42)),
     "promtool": Program("promtool", "promtool", old_package="prometheus"),
-    "alertmanager": Program("prometheus-alertmanager", "prometheus-alertmanager"),
+    "alertmanager": Program("prometheus-alertmanager", "prometheus-alertmanager", oldest=(0, 25)),
     "amtool": Program("prometheus-alertmanager", "amtool"),
     "node_exporter": Program("prometheus-node-exporter", "prometheus-node-exporter"),
     "blackbox_exporter": Program("prometheus-blackbox-exporter", "prometheus-blackbox-exporter"),
@@ -77,6 +80,29 @@ def locate(name: str, release: Release = "new", *, base: Path | None = None) -> 
         return _on_path(name, program)
     fetch([name], release, base=base)
     return path
+
+
+def locate_for_use(name: str) -> Path:
+    """Return the program of the PATH where it is recent enough, else as locate() does."""
+    return _serves(name) or locate(name)
+
+
+def _serves(name: str) -> Path | None:
+    """Return the program of the PATH when it runs and is recent enough."""
+    program = PROGRAMS[name]
+    try:
+        found = _on_path(name, program)
+        told = re.search(r"version v?(\d+)\.(\d+)", version(found, program.version_flag))
+    except MissingProgramError:
+        return None
+    return found if told and (int(told[1]), int(told[2])) >= program.oldest else None
+
+
+def fetch_missing(names: Iterable[str]) -> None:
+    """Fetch, in one go, the programs that locate_for_use() would have to fetch. Raises as it does."""
+    missing = [name for name in names if not _serves(name)]
+    if missing and apt.mirror() is not None:
+        fetch(missing)
 
 
 def fetch(names: Iterable[str], release: Release = "new", *, base: Path | None = None) -> None:

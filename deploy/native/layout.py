@@ -1,0 +1,101 @@
+"""Where a native run keeps what: copies of the configuration files with this machine's addresses, data, logs, records.
+
+Everything lies below one git-ignored folder; the committed files are read, never written.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.native.files import write_if_changed
+from deploy.native.translate import Translator
+from deploy.prepare import OWN_LIST, prepare
+
+ROOT = Path(__file__).resolve().parents[2]
+# (pattern below the repository, folder of the containers that it is mounted in)
+SOURCES = (
+    ("exporter/*.yaml", "lookout"),
+    ("auth_sidecar/*.yaml", "lookout"),
+    ("targets/*", "lookout/targets"),
+    ("rules/prometheus.yml", "prometheus"),
+    ("rules/generated/*.yaml", "prometheus/rules"),
+    ("alertmanager/generated/alertmanager.yml", "alertmanager"),
+    ("alertmanager/templates/*.tmpl", "alertmanager/templates"),
+    ("dashboards/provisioning/*/*.yaml", "grafana/provisioning"),
+    ("dashboards/generated/*.json", "grafana/dashboards"),
+)
+SECRETS_OF = ("lookout", "alertmanager")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders of one native run."""
+
+    state: Path
+    root: Path = ROOT
+
+    @property
+    def etc(self) -> Path:
+        """Configuration copies, one folder for each `/etc/<folder>` of the containers."""
+        return self.state / "etc"
+
+    @property
+    def data(self) -> Path:
+        """What the services keep, one folder for each."""
+        return self.state / "data"
+
+    @property
+    def secrets(self) -> Path:
+        """The secrets as the containers see them, made once and kept."""
+        return self.state.parent / "secrets"
+
+    def translator(self, environ: Mapping[str, str] = os.environ) -> Translator:
+        """Return what turns names and folders of the containers into this machine's."""
+        folders = {f"/etc/{name}": self.etc / name for name in ("lookout", "prometheus", "alertmanager", "grafana")}
+        return Translator({**folders, "/var/lib/lookout": self.data}, environ)
+
+    def write(self, environ: Mapping[str, str] = os.environ) -> list[str]:
+        """Prepare the secrets and bring every copy up to date; return a line for each secret that changed.
+
+        Raises SecretsError, and ValueError for a port variable that holds no port.
+        """
+        translate = self.translator(environ)
+        changes = prepare(self.secrets, self.root / "secrets")
+        written = set(self._copies())
+        for target, source in self._copies().items():
+            write_if_changed(target, translate(source.read_text(encoding="utf-8")), mode=_mode(source))
+        for old in set(_files(self.etc)) - written:
+            old.unlink()
+        return changes
+
+    def _copies(self) -> dict[Path, Path]:
+        """Return every copy with its source."""
+        found = {}
+        for pattern, folder in SOURCES:
+            start = Path(pattern).parts.index("*") if "*" in Path(pattern).parts else len(Path(pattern).parts) - 1
+            for source in sorted(self.root.glob(pattern)):
+                found[self.etc / folder / Path(*source.relative_to(self.root).parts[start:])] = source
+        for folder in SECRETS_OF:
+            names = [file for file in sorted(self.secrets.iterdir()) if file.name != OWN_LIST]
+            found.update({self.etc / folder / "secrets" / file.name: file for file in names})
+        return found
+
+
+def _mode(source: Path) -> int:
+    return source.stat().st_mode & 0o777
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
+
+
+def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return where everything of a native run lies: below LOOKOUT_STATE, else `.lookout` of this checkout."""
+    return Path(environ.get("LOOKOUT_STATE") or ROOT / ".lookout").resolve() / "native"
+
+
+def remove(layout: Layout) -> None:
+    """Remove what a run left, its data included; the secrets stay."""
+    shutil.rmtree(layout.state, ignore_errors=True)

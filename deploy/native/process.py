@@ -1,0 +1,140 @@
+"""Processes that outlive the shell that started them, and are never mistaken for another one with the same number."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from deploy.native.files import write_if_changed
+
+LOG_KEPT_BYTES = 20_000_000
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is remembered of a started process, one JSON file each."""
+
+    name: str
+    pid: int
+    identity: str
+    """What tells this process from a later one with the same pid (see identity())."""
+    command: tuple[str, ...]
+    code: str
+    """Digest of the program's source, so that new code is started again."""
+    config: str
+    """Digest of the configuration it last read."""
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether exactly this process still runs."""
+        return identity(self.pid) == self.identity
+
+
+def identity(pid: int) -> str | None:
+    """Return what names a process for good: boot and start time; None when it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None if Path("/proc/self/stat").exists() else _identity_by_ps(pid)
+    state, started = fields[0], fields[19]  # proc(5): the 3rd and the 22nd field
+    return None if state in "ZX" else f"{boot}/{started}"
+
+
+def _identity_by_ps(pid: int) -> str | None:
+    """Return the start time as ps tells it, on systems without /proc."""
+    command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
+    state, _, started = subprocess.run(command, capture_output=True, text=True).stdout.strip().partition(" ")  # noqa: S603
+    return started.strip() if started and not state.startswith("Z") else None
+
+
+def start(
+    name: str, command: Sequence[str], *, log: Path, folder: Path, environ: Mapping[str, str], code: str, config: str
+) -> Record:
+    """Start a process in a session of its own, its output in the log file, and remember it in the folder.
+
+    Raises OSError when the program cannot be run.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > LOG_KEPT_BYTES:
+        log.replace(log.with_suffix(".old.log"))
+    with log.open("ab") as output:
+        process = subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environ, start_new_session=True
+        )
+    record = Record(name, process.pid, identity(process.pid) or "", tuple(command), code, config)
+    remember(record, folder)
+    process.returncode = 0  # it is to outlive this one: silences the warning about a child that still runs
+    return record
+
+
+def remember(record: Record, folder: Path) -> None:
+    """Write the record, so that a later command finds the process."""
+    write_if_changed(folder / f"{record.name}.json", json.dumps(asdict(record), indent=1))
+
+
+def recall(folder: Path) -> dict[str, Record]:
+    """Read every record, by name; those of ended processes too."""
+    found = {}
+    for file in sorted(folder.glob("*.json")):
+        fields = json.loads(file.read_text(encoding="utf-8"))
+        found[file.stem] = Record(**{**fields, "command": tuple(fields["command"])})
+    return found
+
+
+def forget(record: Record, folder: Path) -> None:
+    """Remove the record."""
+    (folder / f"{record.name}.json").unlink(missing_ok=True)
+
+
+def stop(record: Record, *, patience_seconds: float = 15.0) -> bool:
+    """End the process and what it started in its session, politely first; tell whether it needed force."""
+    _signal(record, signal.SIGTERM)
+    if wait_for_end(record, patience_seconds):
+        return False
+    _signal(record, signal.SIGKILL, whole_session=True)
+    wait_for_end(record, patience_seconds)
+    return True
+
+
+def _signal(record: Record, number: signal.Signals, *, whole_session: bool = False) -> None:
+    """Send a signal only while the process is the one that was started."""
+    if record.is_running:
+        (os.killpg if whole_session else os.kill)(record.pid, number)
+
+
+def hang_up(record: Record) -> None:
+    """Ask the process to read its configuration again."""
+    _signal(record, signal.SIGHUP)
+
+
+def wait_for_end(record: Record, seconds: float) -> bool:
+    """Wait until the process has ended; tell whether it did in time."""
+    deadline = time.monotonic() + seconds
+    while record.is_running:
+        if time.monotonic() > deadline:
+            return False
+        _reap(record.pid)
+        time.sleep(0.05)
+    return True
+
+
+def _reap(pid: int) -> None:
+    """Take note of an ended child, where the process was started by this very one."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return
+
+
+def last_lines(log: Path, count: int = 15) -> str:
+    """Return the end of a log file."""
+    if not log.exists():
+        return "(it wrote no log)"
+    with log.open("rb") as handle:
+        handle.seek(max(0, log.stat().st_size - 20_000))
+        return "\n".join(handle.read().decode(errors="replace").splitlines()[-count:]) or "(it wrote no log)"
