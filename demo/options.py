@@ -32,6 +32,12 @@ def add_state(made: argparse.ArgumentParser, keeps: str) -> None:
     made.add_argument("--state", type=Path, help=f"folder that keeps {keeps} (default: in memory only)")
 
 
+def add_resource(made: argparse.ArgumentParser) -> None:
+    """Add --resource, the audience of tokens for the sidecar."""
+    own = f"http://localhost:{port('sidecar')}"
+    made.add_argument("--resource", default=own, help="audience of the sidecar's tokens (default: %(default)s)")
+
+
 def port(endpoint: str) -> int:
     """Return the endpoint's port, moved by its environment variable; exits with code 2 when that is not a port."""
     try:

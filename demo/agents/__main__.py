@@ -20,7 +20,7 @@ logger = logging.getLogger("demo.agents")
 
 DOWN_AGENT, SLOW_AGENT = "planner-2", "planner-1"
 SLOW_SECONDS = 3.0
-FAIL_EVERY = 8
+FAIL_EVERY = 4
 
 
 def arguments() -> argparse.Namespace:
@@ -36,9 +36,9 @@ def arguments() -> argparse.Namespace:
     for option, default, what in (
         ("--sidecar", options.local_url("sidecar"), "what bad-tokens knocks at"),
         ("--token-url", f"{options.local_url('idp')}/token", "where bad-tokens gets misdirected tokens"),
-        ("--resource", "http://localhost:9819", "audience that the sidecar expects"),
     ):
         parser.add_argument(option, default=default, help=f"{what} (default: %(default)s)")
+    options.add_resource(parser)
     options.add_secrets(parser)
     return parser.parse_args()
 
@@ -86,8 +86,8 @@ def main() -> None:
     settings = arguments()
     log.setup("agents", settings.log_level)
     tracing.setup("agents")
-    # One line a request and peer is the SDK's idea of information; faults would flood the log.
-    logging.getLogger("mcp").setLevel(logging.WARNING)
+    for chatty in ("mcp", "uvicorn"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         secrets = options.read_secrets(settings.secrets, ["idp_client_intruder"])
     except ConfigError as error:

@@ -15,13 +15,14 @@ from demo.agents.conduct import Conduct
 from demo.agents.library import Library
 from demo.agents.orchestrator import Orchestrator
 from demo.agents.plans import Finding, Plan, Verdict, verdict
+from demo.hosts import security
 from demo.listener import Listener
 
 INSTANCES = 2
 """Agents of each type."""
 
 HOSTS = ("127.0.0.1", "localhost", "[::1]", "agents", "host.docker.internal")
-"""Host names under which the agents may be called; anything else could be a browser led astray (DNS rebinding)."""
+"""Host names under which the agents may be called."""
 
 Tool = Callable[..., Any]
 
@@ -37,12 +38,12 @@ class Agent(NamedTuple):
 def build(conduct: Conduct, host: str, ports: Sequence[int], more_hosts: Iterable[str] = ()) -> list[Agent]:
     """Return the agents in the order of their ports, none of them open yet."""
     orchestrator = Orchestrator()
-    security = _security([*HOSTS, *more_hosts])
+    protection = security([*HOSTS, *more_hosts])
     agents = []
     for listen_on, name in zip(ports, names(), strict=True):
         agent_type = name.rpartition("-")[0]
         server = _server(name, agent_type, _tools(agent_type, name, orchestrator, conduct), conduct)
-        make_app = partial(_app, server, security)
+        make_app = partial(_app, server, protection)
         agents.append(Agent(name, agent_type, Listener(make_app, host, listen_on)))
     return agents
 
@@ -93,8 +94,3 @@ def _server(name: str, agent_type: str, tools: Iterable[Tool], conduct: Conduct)
 
 def _app(server: MCPServer[Any], security: TransportSecuritySettings) -> ASGIApp:
     return server.streamable_http_app(json_response=True, transport_security=security)
-
-
-def _security(hosts: Iterable[str]) -> TransportSecuritySettings:
-    allowed = [spelling for host in hosts for spelling in (host, f"{host}:*")]
-    return TransportSecuritySettings(allowed_hosts=allowed, allowed_origins=[f"http://{host}" for host in allowed])

@@ -52,8 +52,8 @@ EXPECTATIONS: Mapping[Fault, Expectation] = {
         (*PAGE, "security_team"),
     ),
     Fault.TOOL_ERRORS: Expectation(
-        "every 8th tool call of every agent ends as an error; the engine tries again and gets through",
-        "the share of tool errors rises to 12 %",
+        "every 4th tool call of every agent ends as an error; the engine tries again and gets through",
+        "the share of tool errors rises to 25 %",
         "HighErrorRate",
         5,
         TELL,

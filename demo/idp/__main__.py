@@ -20,9 +20,7 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = options.parser("demo.idp", "Demo identity provider: access tokens by client credentials.", "idp")
     parser.add_argument("--issuer", help="issuer as the sidecar knows it, e.g. http://idp:9824 (default: own address)")
-    parser.add_argument(
-        "--resource", default="http://localhost:9819", help="audience of the tokens (default: %(default)s)"
-    )
+    options.add_resource(parser)
     parser.add_argument("--control-port", type=int, help="also listen here, loopback only, for POST /-/rotate")
     options.add_secrets(parser)
     options.add_state(parser, "the signing keys")
