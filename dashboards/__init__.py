@@ -1,0 +1,1 @@
+"""Grafana dashboards, generated from Python: one module a dashboard, one function a panel."""

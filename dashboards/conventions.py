@@ -1,0 +1,58 @@
+"""What every dashboard shares: data source, tag, the meaning of colours, and why a panel may be empty."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from grafana_foundation_sdk.models.dashboard import DataSourceRef
+
+DATASOURCE_UID = "prometheus"
+FOLDER = "MCP Lookout"
+TAG = "mcp-lookout"
+UID_PREFIX = "mcp-lookout-"
+GRID_WIDTH = 24
+
+
+def datasource() -> DataSourceRef:
+    """Return the data source that the dashboard's variable names."""
+    return DataSourceRef(type_val="prometheus", uid="${datasource}")
+
+
+class Colour(StrEnum):
+    """Colours by what they say, never by what looks well."""
+
+    GOOD = "green"
+    NOTICE = "yellow"
+    WARNING = "orange"
+    BAD = "red"
+    WORST = "dark-red"
+    UNKNOWN = "text"
+    NEUTRAL = "blue"
+    LOW = "light-blue"
+    HIGH = "dark-blue"
+
+
+MEANING: Mapping[str, Colour] = {
+    **dict.fromkeys(("ok", "completed", "success", "allow", "hit", "healthy", "good", "reachable"), Colour.GOOD),
+    **dict.fromkeys(("degraded", "minor", "cancelled", "miss", "max_iterations", "changed"), Colour.NOTICE),
+    **dict.fromkeys(("timeout", "timed_out", "major", "rejected", "warning", "deny", "added"), Colour.WARNING),
+    **dict.fromkeys(("failed", "failure", "unhealthy", "removed", "errors"), Colour.BAD),
+    **dict.fromkeys(("critical", "error", "auth_error", "authz_error"), Colour.WORST),
+    **dict.fromkeys(("connect_error", "http_error", "protocol_error", "tls_error", "tool_error"), Colour.BAD),
+    **dict.fromkeys(("info", "p95", "configured", "now"), Colour.NEUTRAL),
+    **dict.fromkeys(("p50", "target"), Colour.LOW),
+    **dict.fromkeys(("p99",), Colour.HIGH),
+}
+"""Label values that wear the same colour in every panel."""
+
+
+class NoData(StrEnum):
+    """Why a panel is empty, and where to look."""
+
+    EXPORTER = "No samples from the exporter: is its target up in Prometheus, and are agents configured?"
+    WORKFLOWS = "No samples of workflows: is a workflow source configured and reachable?"
+    SIDECAR = "No samples from the auth sidecar: is its target up, and has it seen requests?"
+    NODE = "No samples from node_exporter: is its target up in Prometheus?"
+    CONTAINERS = "No samples of containers: node_exporter sees hosts only; scrape cAdvisor to fill this."
+    PROMETHEUS = "No samples of Prometheus itself: is the job prometheus scraped?"
+    ALERTMANAGER = "No samples from Alertmanager: is its target up in Prometheus?"
+    RULES = "The Watchdog does not fire: Prometheus evaluates no rules, so silence means nothing."

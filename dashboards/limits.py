@@ -1,0 +1,85 @@
+"""What alerts watch and for which limits, read from the policies so that no panel types them again."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import promql_parser
+
+from contract.vocabulary import Severity
+from dashboards.conventions import MEANING, Colour
+from dashboards.fields import Step
+from rules.pack import Pack
+
+_UPPER = (">", ">=")
+_LOWER = ("<", "<=")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What an alert watches, and from where on it is bad."""
+
+    expr: str
+    """The alert's own value, without the comparison."""
+    value: float
+    is_lower_bound: bool
+    severity: Severity
+
+    @property
+    def steps(self) -> list[Step]:
+        """The bad range wears the colour of the alert's severity."""
+        return [(self.value, Colour.GOOD if self.is_lower_bound else MEANING[self.severity.value])]
+
+    @property
+    def base(self) -> Colour:
+        """Colour below the limit."""
+        return MEANING[self.severity.value] if self.is_lower_bound else Colour.GOOD
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits by policy."""
+
+    pack: Pack
+
+    def of(self, policy: str, metric: str = "") -> Limit:
+        """Return the limit of a policy; one that compares several values is asked by a metric of the wanted one.
+
+        Raises ValueError when there is no such policy, or not exactly one such comparison.
+        """
+        found = self.pack.get(policy)
+        if found is None:
+            raise ValueError(f"no policy {policy}: a dashboard shows its limit")
+        compared = [each for each in _comparisons(promql_parser.parse(found.terms.condition.expression()))]
+        limits = [each for each in compared if metric in each[0]]
+        if not limits or (len(limits) > 1 and not metric):
+            raise ValueError(f"policy {policy} compares {len(limits)} values of {metric or 'any metric'}; want one")
+        expr, operator, value = limits[0]
+        return Limit(expr, value, operator in _LOWER, found.terms.severity)
+
+    def ratio(self, policy: str) -> tuple[str, str]:
+        """Return the selectors of the part and the whole whose ratio a policy watches; raises ValueError for others."""
+        found = self.pack.get(policy)
+        condition = found and found.terms.condition.ratio
+        if not condition:
+            raise ValueError(f"policy {policy} watches no ratio: a dashboard shows its parts")
+        return condition.part, condition.whole
+
+    def channels(self) -> dict[str, str]:
+        """Return who is told, by alert."""
+        return {policy.alert: ", ".join(policy.terms.channels) or "nobody" for policy in self.pack}
+
+
+def _comparisons(expr: Any) -> Iterator[tuple[str, str, float]]:
+    """Yield value, operator and limit; of a value and its guard (`and`), only the value."""
+    if isinstance(expr, promql_parser.ParenExpr):
+        yield from _comparisons(expr.expr)
+    if not isinstance(expr, promql_parser.BinaryExpr):
+        return
+    operator = str(expr.op).lower()
+    if operator in (*_UPPER, *_LOWER) and isinstance(expr.rhs, promql_parser.NumberLiteral):
+        yield str(expr.lhs), operator, expr.rhs.val
+    if operator in ("and", "or", "unless"):
+        yield from _comparisons(expr.lhs)
+    if operator == "or":
+        yield from _comparisons(expr.rhs)

@@ -1,0 +1,208 @@
+"""Shared panel makers: one function a kind of panel, so that all panels of a kind look and behave alike."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self, TypeVar
+
+from grafana_foundation_sdk.builders import (
+    bargauge,
+    common,
+    heatmap,
+    prometheus,
+    stat,
+    statetimeline,
+    table,
+    timeseries,
+)
+from grafana_foundation_sdk.models import common as shapes
+from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models.dashboard import FieldColorModeId as ColourMode
+from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+from dashboards import fields
+from dashboards.conventions import MEANING, Colour, datasource
+from dashboards.limits import Limit
+
+
+@dataclass(frozen=True)
+class About:
+    """What a panel says of itself."""
+
+    title: str
+    description: str
+    no_data: str
+    """Shown instead of data: why there is none."""
+    is_empty_when_healthy: bool = False
+    """Whether having nothing to show is the good case."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """One PromQL expression and how its series are called."""
+
+    expr: str
+    legend: str = "__auto"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A panel without its place: the board gives it one."""
+
+    about: About
+    model: models.Panel
+    width: int
+    height: int
+
+    def sized(self, width: int, height: int | None = None) -> "Panel":
+        """Return the same panel in another size."""
+        return replace(self, width=width, height=height or self.height)
+
+
+class Builder(Protocol):
+    """What the SDK's panel builders have in common."""
+
+    def title(self, title: str, /) -> Self: ...
+    def description(self, description: str, /) -> Self: ...
+    def datasource(self, datasource: models.DataSourceRef, /) -> Self: ...
+    def with_target(self, target: Any, /) -> Self: ...
+    def unit(self, unit: str, /) -> Self: ...
+    def no_value(self, no_value: str, /) -> Self: ...
+    def override_by_name(self, name: str, properties: list[models.DynamicConfigValue], /) -> Self: ...
+
+
+B = TypeVar("B", bound=Builder)
+
+
+def number(
+    about: About, query: Query, *, unit: str, steps: Sequence[fields.Step] = (), base: Colour | None = None
+) -> Panel:
+    """One number now, its recent course behind it; a coloured background where thresholds say what is bad."""
+    builder = _start(stat.Panel(), about, [query], unit)
+    builder.thresholds(fields.thresholds(steps, base or (Colour.GOOD if steps else Colour.NEUTRAL)))
+    builder.color_scheme(fields.colour_by(ColourMode.THRESHOLDS))
+    builder.color_mode(shapes.BigValueColorMode.BACKGROUND if steps else shapes.BigValueColorMode.VALUE)
+    builder.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+    builder.graph_mode(shapes.BigValueGraphMode.AREA).text_mode(shapes.BigValueTextMode.VALUE)
+    return Panel(about, builder.build(), width=4, height=4)
+
+
+def state(about: About, query: Query, texts: Mapping[str, tuple[str, Colour]]) -> Panel:
+    """One state now, as a word in its colour."""
+    builder = _start(stat.Panel(), about, [query], "none").mappings(fields.value_texts(texts))
+    builder.thresholds(fields.thresholds((), Colour.UNKNOWN)).color_scheme(fields.colour_by(ColourMode.THRESHOLDS))
+    builder.color_mode(shapes.BigValueColorMode.BACKGROUND).graph_mode(shapes.BigValueGraphMode.NONE)
+    builder.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+    return Panel(about, builder.build(), width=4, height=4)
+
+
+def bars(
+    about: About,
+    query: Query,
+    *,
+    unit: str,
+    top: float | None = None,
+    steps: Sequence[fields.Step] = (),
+    base: Colour | None = None,
+) -> Panel:
+    """One bar a series, now; `top` is the full bar."""
+    builder = _start(bargauge.Panel(), about, [], unit).min(0).with_target(_target(query, 0).instant())
+    if top is not None:
+        builder.max(top)
+    builder.thresholds(fields.thresholds(steps, base or (Colour.GOOD if steps else Colour.NEUTRAL)))
+    builder.color_scheme(fields.colour_by(ColourMode.THRESHOLDS)).orientation(shapes.VizOrientation.HORIZONTAL)
+    builder.display_mode(shapes.BarGaugeDisplayMode.BASIC).value_mode(shapes.BarGaugeValueMode.TEXT)
+    builder.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+    return Panel(about, builder.build(), width=8, height=8)
+
+
+def lines(
+    about: About,
+    *queries: Query,
+    unit: str,
+    legends: Sequence[str] = (),
+    limit: Limit | None = None,
+    top: float | None = None,
+) -> Panel:
+    """Series over time; `legends` wear the colour of their meaning, an alert's limit is a dashed line."""
+    builder = _start(timeseries.Panel(), about, queries, unit).min(0).line_width(1).fill_opacity(8)
+    builder.color_scheme(fields.colour_by(ColourMode.PALETTE_CLASSIC_BY_NAME))
+    if top is not None:
+        builder.max(top)
+    if limit:
+        builder.thresholds(fields.thresholds(limit.steps, limit.base))
+        builder.thresholds_style(common.GraphThresholdsStyleConfig().mode(shapes.GraphThresholdsStyleMode.DASHED))
+    _finish_series(builder, legends)
+    return Panel(about, builder.build(), width=12, height=8)
+
+
+def stack(about: About, *queries: Query, unit: str, legends: Sequence[str] = ()) -> Panel:
+    """Parts of a whole over time, as stacked bars."""
+    builder = _start(timeseries.Panel(), about, queries, unit).min(0).line_width(0).fill_opacity(80)
+    builder.draw_style(shapes.GraphDrawStyle.BARS).stacking(common.StackingConfig().mode(shapes.StackingMode.NORMAL))
+    builder.color_scheme(fields.colour_by(ColourMode.PALETTE_CLASSIC_BY_NAME))
+    _finish_series(builder, legends)
+    return Panel(about, builder.build(), width=12, height=8)
+
+
+def timeline(about: About, query: Query, texts: Mapping[str, tuple[str, Colour]]) -> Panel:
+    """One lane a series, coloured by its state."""
+    builder = _start(statetimeline.Panel(), about, [query], "none").mappings(fields.value_texts(texts))
+    builder.thresholds(fields.thresholds((), Colour.UNKNOWN)).color_scheme(fields.colour_by(ColourMode.THRESHOLDS))
+    builder.show_value(shapes.VisibilityMode.NEVER).merge_values(True).row_height(0.9).line_width(0)
+    builder.legend(_legend([])).tooltip(common.VizTooltipOptions().mode(shapes.TooltipDisplayMode.SINGLE))
+    return Panel(about, builder.build(), width=24, height=10)
+
+
+def heat(about: About, query: Query, *, unit: str) -> Panel:
+    """A histogram over time: the more samples in a bucket, the stronger its cell."""
+    builder = heatmap.Panel().title(about.title).description(about.description).datasource(datasource())
+    builder.no_value(about.no_data).with_target(_target(query, 0).format(PromQueryFormat.HEATMAP)).unit("short")
+    builder.color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Blues").steps(64).reverse(True))
+    builder.y_axis(heatmap.YAxisConfig().unit(unit)).cell_gap(1)
+    builder.cell_values(heatmap.CellValues().unit("short"))
+    return Panel(about, builder.build(), width=12, height=8)
+
+
+def rows(
+    about: About, columns: Sequence[fields.Column], *queries: Query, hidden: Sequence[str] = (), sort_by: str = ""
+) -> Panel:
+    """A table of what is now; several queries are joined by their common labels, `hidden` fields are dropped."""
+    builder = table.Panel().title(about.title).description(about.description).datasource(datasource())
+    builder.no_value(about.no_data).unit("short").transformations(fields.arrange(columns, hidden))
+    if sort_by:
+        builder.sort_by([common.TableSortByFieldState().display_name(sort_by).desc(True)])
+    for index, query in enumerate(queries):
+        builder.with_target(_target(query, index).format(PromQueryFormat.TABLE).instant())
+    for column in columns:
+        if properties := fields.column_properties(column):
+            builder.override_by_name(column.title, properties)
+    return Panel(about, builder.build(), width=24, height=7)
+
+
+def _start(builder: B, about: About, queries: Sequence[Query], unit: str) -> B:
+    builder.title(about.title).description(about.description).datasource(datasource()).unit(unit).no_value(
+        about.no_data
+    )
+    for index, query in enumerate(queries):
+        builder.with_target(_target(query, index))
+    return builder
+
+
+def _target(query: Query, index: int) -> prometheus.Dataquery:
+    target = prometheus.Dataquery().expr(query.expr).legend_format(query.legend).ref_id(chr(ord("A") + index)).range()
+    return target.datasource(datasource())
+
+
+def _finish_series(builder: timeseries.Panel, legends: Sequence[str]) -> None:
+    builder.show_points(shapes.VisibilityMode.NEVER).legend(_legend(["lastNotNull", "max"]))
+    builder.tooltip(common.VizTooltipOptions().mode(shapes.TooltipDisplayMode.MULTI).sort(shapes.SortOrder.DESCENDING))
+    for legend in legends:
+        if legend in MEANING:
+            builder.override_by_name(legend, [fields.fixed(MEANING[legend])])
+
+
+def _legend(calculations: list[str]) -> common.VizLegendOptions:
+    legend = common.VizLegendOptions().show_legend(True).placement(shapes.LegendPlacement.BOTTOM)
+    mode = shapes.LegendDisplayMode.TABLE if calculations else shapes.LegendDisplayMode.LIST
+    return legend.display_mode(mode).calcs(calculations)

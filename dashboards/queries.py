@@ -1,0 +1,53 @@
+"""PromQL that several panels share, as named values and small functions."""
+
+from collections.abc import Iterable, Sequence
+
+from dashboards.panels import Query
+
+AGENTS = 'agent_type=~"$agent_type"'
+ONE_AGENT = 'agent_type=~"$agent_type", agent=~"$agent"'
+FIRING = 'ALERTS{alertstate="firing", alertname!="Watchdog"}'
+RULES_ARE_EVALUATED = 'on () ALERTS{alertname="Watchdog", alertstate="firing"}'
+SUBJECTS = ("job", "instance", "service", "rule_group", "integration", "agent_type", "workflow", "agent")
+"""Labels that say what an alert is about, the most telling last."""
+
+
+def rate(selector: str) -> str:
+    """Return the rate of a counter over the panel's own interval."""
+    return f"rate({selector}[$__rate_interval])"
+
+
+def share(part: str, whole: str, by: Sequence[str] = ()) -> str:
+    """Return the part of a whole, both rates of counters; nothing where there was nothing."""
+    group = f" by ({', '.join(by)})" if by else ""
+    return f"sum{group} ({rate(part)}) / (sum{group} ({rate(whole)}) > 0)"
+
+
+def percentile(quantile: float, histogram: str, matchers: str = "", by: Sequence[str] = ()) -> str:
+    """Return a percentile over all series of a histogram; percentiles are never averaged."""
+    labels = ", ".join(("le", *by))
+    return f"histogram_quantile({quantile}, sum by ({labels}) ({rate(f'{histogram}_bucket{{{matchers}}}')}))"
+
+
+def percentiles(histogram: str, matchers: str = "") -> list[Query]:
+    """Return median, 95th and 99th percentile."""
+    return [Query(percentile(number / 100, histogram, matchers), f"p{number}") for number in (50, 95, 99)]
+
+
+def first_label(expr: str, target: str, labels: Iterable[str]) -> str:
+    """Return the expression with a label that takes the value of the last of the labels that is there."""
+    for label in labels:
+        expr = f'label_replace({expr}, "{target}", "$1", "{label}", "(.+)")'
+    return expr
+
+
+def narrowed(selector: str, matchers: str) -> str:
+    """Return the selector with further matchers."""
+    name, _, rest = selector.partition("{")
+    own = rest.removesuffix("}")
+    return f"{name}{{{', '.join(part for part in (own, matchers) if part)}}}"
+
+
+def positive(expr: str) -> str:
+    """Return the expression without the series that are 0."""
+    return f"({expr}) > 0"
