@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deploy.native.files import write_if_changed
 from deploy.native.translate import Translator
-from deploy.prepare import OWN_LIST, prepare
+from deploy.prepare import OWN_LIST, SECRETS, prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 # (pattern below the repository, folder of the containers that it is mounted in)
@@ -26,7 +26,6 @@ SOURCES = (
     ("dashboards/provisioning/*/*.yaml", "grafana/provisioning"),
     ("dashboards/generated/*.json", "grafana/dashboards"),
 )
-SECRETS_OF = ("lookout", "alertmanager")
 
 
 @dataclass(frozen=True)
@@ -77,9 +76,11 @@ class Layout:
             start = Path(pattern).parts.index("*") if "*" in Path(pattern).parts else len(Path(pattern).parts) - 1
             for source in sorted(self.root.glob(pattern)):
                 found[self.etc / folder / Path(*source.relative_to(self.root).parts[start:])] = source
-        for folder in SECRETS_OF:
-            names = [file for file in sorted(self.secrets.iterdir()) if file.name != OWN_LIST]
-            found.update({self.etc / folder / "secrets" / file.name: file for file in names})
+        for secret in sorted(self.secrets.iterdir()):
+            if secret.name != OWN_LIST:
+                found[self.etc / "lookout" / "secrets" / secret.name] = secret
+                if secret.name not in SECRETS or SECRETS[secret.name].group == "notify":
+                    found[self.etc / "alertmanager" / "secrets" / secret.name] = secret
         return found
 
 

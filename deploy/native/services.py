@@ -88,7 +88,7 @@ class Table:
             "demo.idp",
             *("--issuer", self.url("idp"), "--resource", self.url("sidecar", host="localhost")),
             *("--port", self._number("idp"), "--secrets", str(self._secrets), "--state", self._data("idp")),
-            ready=self.url("idp", "/-/ready"),
+            ready=self.url("idp", "/-/healthy"),
             endpoints=("idp",),
         )
 
@@ -97,7 +97,7 @@ class Table:
             "demo.sink",
             *("--port", self._number("sink"), "--smtp-port", self._number("sink_smtp")),
             *("--secrets", str(self._secrets), "--state", self._data("sink")),
-            ready=self.url("sink", "/-/ready"),
+            ready=self.url("sink", "/-/healthy"),
             endpoints=("sink", "sink_smtp"),
         )
 
@@ -107,7 +107,7 @@ class Table:
             *("--port", self._number("agents"), "--control-port", self._number("demo_control")),
             *("--sidecar", self.url("sidecar"), "--token-url", self.url("idp", "/token")),
             *("--resource", self.url("sidecar", host="localhost"), "--secrets", str(self._secrets)),
-            ready=self.url("demo_control", "/-/ready"),
+            ready=self.url("demo_control", "/-/healthy"),
             endpoints=("agents", "demo_control"),
         )
 
@@ -117,7 +117,7 @@ class Table:
             *("--sidecar", self.url("sidecar"), "--token-url", self.url("idp", "/token")),
             *("--resource", self.url("sidecar", host="localhost")),
             *("--port", self._number("engine"), "--secrets", str(self._secrets)),
-            ready=self.url("engine", "/-/ready"),
+            ready=self.url("engine", "/-/healthy"),
             endpoints=("engine",),
         )
 
