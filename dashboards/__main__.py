@@ -7,7 +7,18 @@ from pathlib import Path
 
 from contract.config import ConfigError, exit_with
 from contract.generated import write_or_check
-from dashboards import agents, audit, infrastructure, operations, overview, security, workflows
+from dashboards import (
+    agents,
+    audit,
+    infrastructure,
+    lookout,
+    operations,
+    overview,
+    secops,
+    security,
+    slos,
+    workflows,
+)
 from dashboards.board import Board, render
 from dashboards.limits import Limits
 from rules import pack
@@ -24,7 +35,10 @@ def boards(limits: Limits) -> Iterator[Board]:
     yield operations.board(limits)
     yield security.board(limits)
     yield audit.board()
+    yield slos.board()
+    yield secops.board(limits)
     yield infrastructure.board(limits)
+    yield lookout.board(limits)
 
 
 def files(folder: Path, policies: Path) -> dict[Path, str]:

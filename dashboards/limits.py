@@ -24,11 +24,16 @@ class Limit:
     value: float
     is_lower_bound: bool
     severity: Severity
+    counts_whole_events: bool = False
 
     @property
     def steps(self) -> list[Step]:
-        """The bad range wears the colour of the alert's severity."""
-        return [(self.value, Colour.GOOD if self.is_lower_bound else MEANING[self.severity.value])]
+        """The bad range wears the colour of the alert's severity.
+
+        Grafana's thresholds include their value: more than 10 whole events starts at 11.
+        """
+        start = self.value + 1 if self.counts_whole_events else self.value
+        return [(start, Colour.GOOD if self.is_lower_bound else MEANING[self.severity.value])]
 
     @property
     def base(self) -> Colour:
@@ -55,7 +60,8 @@ class Limits:
         if not limits or (len(limits) > 1 and not metric):
             raise ValueError(f"policy {policy} compares {len(limits)} values of {metric or 'any metric'}; want one")
         expr, operator, value = limits[0]
-        return Limit(expr, value, operator in _LOWER, found.terms.severity)
+        counts = bool(found.terms.condition.count) and operator == ">"
+        return Limit(expr, value, operator in _LOWER, found.terms.severity, counts)
 
     def ratio(self, policy: str) -> tuple[str, str]:
         """Return the selectors of the part and the whole whose ratio a policy watches; raises ValueError for others."""

@@ -1,0 +1,206 @@
+"""Lookout itself: are targets scraped, rules evaluated and people told, and what does the watching cost."""
+
+from dashboards.alerts import notifications
+from dashboards.board import Board, Row
+from dashboards.conventions import Colour, NoData
+from dashboards.fields import Column
+from dashboards.limits import Limits
+from dashboards.panels import About, Panel, Query, bars, lines, number, rows, stack, timeline
+from dashboards.queries import percentile, rate
+
+UP = {"1": ("up", Colour.GOOD), "0": ("down", Colour.BAD)}
+GOOD = {"1": ("good", Colour.GOOD), "0": ("refused", Colour.BAD)}
+
+
+def board(limits: Limits) -> Board:
+    """Return the dashboard of the stack itself."""
+    return Board(
+        name="lookout",
+        title="Lookout itself",
+        description="Scrapes, rule evaluation, notifications, configurations, series and versions of the stack itself.",
+        filters=[],
+        rows=[
+            Row([missing(), rule_failures(limits), undelivered(limits), dropped(), series(), queue()]),
+            Row([targets(), scrape_duration(), samples(), drops()], "Scrapes and series"),
+            Row([evaluation(), evaluation_failures(), ingestion()], "Rules and storage"),
+            Row([notifications().sized(8), failed_notifications(), notification_latency()], "Notifications"),
+            Row([configurations(), target_files(), versions()], "Configurations and versions"),
+        ],
+    )
+
+
+def missing() -> Panel:
+    """How many targets do not answer."""
+    about = About("Targets not answering", "Scraped addresses that did not answer the last time.", NoData.PROMETHEUS)
+    return number(about, Query("count(up == 0) or 0 * count(up)"), unit="none", steps=[(1, Colour.BAD)])
+
+
+def rule_failures(limits: Limits) -> Panel:
+    """Whether rules fail."""
+    limit = limits.of("rule_evaluation_failing")
+    about = About(
+        "Failed rule evaluations",
+        "Evaluations of the worst rule group that failed, over the window of the alert RuleEvaluationFailing.",
+        NoData.PROMETHEUS,
+    )
+    return number(about, Query(f"max({limit.expr})"), unit="none", steps=limit.steps, base=limit.base)
+
+
+def undelivered(limits: Limits) -> Panel:
+    """Whether somebody was not told."""
+    limit = limits.of("notifications_failing")
+    about = About(
+        "Failed notifications",
+        "Messages of the worst channel that were not delivered, over the window of the alert NotificationsFailing.",
+        NoData.ALERTMANAGER,
+    )
+    return number(about, Query(f"max({limit.expr})"), unit="none", steps=limit.steps, base=limit.base)
+
+
+def dropped() -> Panel:
+    """Whether a metric is at its cap."""
+    about = About(
+        "Samples dropped at a cap",
+        "Samples that our services left out in the chosen time range because a metric had too many label sets.",
+        "No metric has reached its cap.",
+        is_empty_when_healthy=True,
+    )
+    query = Query("sum(increase(mcp_series_dropped_total[$__range]))")
+    return number(about, query, unit="short", steps=[(1, Colour.WARNING)])
+
+
+def series() -> Panel:
+    """How much Prometheus holds."""
+    about = About("Series in memory", "Series that Prometheus holds in memory.", NoData.PROMETHEUS)
+    return number(about, Query("sum(prometheus_tsdb_head_series)"), unit="short")
+
+
+def queue() -> Panel:
+    """Whether alerts pile up."""
+    about = About(
+        "Alerts waiting for Alertmanager", "Alerts that Prometheus has not yet handed over.", NoData.PROMETHEUS
+    )
+    return number(about, Query("sum(prometheus_notifications_queue_length)"), unit="none")
+
+
+def targets() -> Panel:
+    """When each target answered."""
+    about = About("Targets", "Each scraped address over time: green answers, red does not.", NoData.PROMETHEUS)
+    return timeline(about, Query("min by (job, instance) (up)", "{{job}} {{instance}}"), UP).sized(24, 8)
+
+
+def scrape_duration() -> Panel:
+    """How long scrapes take."""
+    about = About("Scrape duration by job", "Time that the slowest scrape of a job takes.", NoData.PROMETHEUS)
+    return lines(about, Query("max by (job) (scrape_duration_seconds)", "{{job}}"), unit="s").sized(8)
+
+
+def samples() -> Panel:
+    """How many samples each job has."""
+    about = About("Samples by job", "Samples that one round of scrapes of a job brings.", NoData.PROMETHEUS)
+    query = Query("sum by (job) (scrape_samples_post_metric_relabeling)", "{{job}}")
+    return stack(about, query, unit="short").sized(8)
+
+
+def drops() -> Panel:
+    """Which metric is at its cap."""
+    about = About(
+        "Samples dropped by metric",
+        "Samples a second that our services leave out because the metric is at its cap of label sets.",
+        "No metric has reached its cap.",
+        is_empty_when_healthy=True,
+    )
+    query = Query(f"sum by (service, metric) ({rate('mcp_series_dropped_total')}) > 0", "{{service}} {{metric}}")
+    return stack(about, query, unit="ops").sized(8)
+
+
+def evaluation() -> Panel:
+    """How much of its interval each rule group needs."""
+    about = About(
+        "Rule groups, share of their interval",
+        "How much of its interval the last evaluation of each group took; near 1 evaluations are skipped.",
+        NoData.PROMETHEUS,
+    )
+    share = "prometheus_rule_group_last_duration_seconds / prometheus_rule_group_interval_seconds"
+    return bars(about, Query(f"topk(10, max by (rule_group) ({share}))", "{{rule_group}}"), unit="percentunit", top=1)
+
+
+def evaluation_failures() -> Panel:
+    """Which rule groups fail or are late."""
+    about = About(
+        "Failed and missed evaluations",
+        "Evaluations a second that failed, and rounds that were skipped because the last one took too long.",
+        NoData.PROMETHEUS,
+    )
+    queries = [
+        Query(f"sum({rate('prometheus_rule_evaluation_failures_total')})", "failed"),
+        Query(f"sum({rate('prometheus_rule_group_iterations_missed_total')})", "missed"),
+    ]
+    return lines(about, *queries, unit="ops", legends=("failed",)).sized(8)
+
+
+def ingestion() -> Panel:
+    """How much Prometheus takes in."""
+    about = About("Samples stored", "Samples that Prometheus stores, a second.", NoData.PROMETHEUS)
+    query = Query(f"sum by (type) ({rate('prometheus_tsdb_head_samples_appended_total')})", "{{type}}")
+    return lines(about, query, unit="wps").sized(8)
+
+
+def failed_notifications() -> Panel:
+    """Which channel fails."""
+    about = About(
+        "Failed notifications by channel",
+        "Messages a second that were not delivered, by integration.",
+        NoData.ALERTMANAGER,
+    )
+    query = Query(f"sum by (integration) ({rate('alertmanager_notifications_failed_total')})", "{{integration}}")
+    return lines(about, query, unit="ops").sized(8)
+
+
+def notification_latency() -> Panel:
+    """How long it takes to tell somebody."""
+    about = About(
+        "Notification latency, 95th percentile",
+        "Time under which 95 % of the messages of a channel were handed over; channels without a message are left out.",
+        "No notification was sent in this time.",
+        is_empty_when_healthy=True,
+    )
+    latency = percentile(0.95, "alertmanager_notification_latency_seconds", by=["integration"])
+    return lines(about, Query(f"{latency} >= 0", "{{integration}}"), unit="s").sized(8)
+
+
+def configurations() -> Panel:
+    """Who runs on a configuration that is no longer the one on disk."""
+    about = About(
+        "Configurations",
+        "Whether each service could read its configuration the last time; while refused, it runs on the last good one.",
+        NoData.EXPORTER,
+    )
+    ours = "min by (service) (mcp_config_last_reload_successful)"
+    theirs = (
+        f'label_replace(min({name}_config_last_reload_successful), "service", "{name}", "", "")'
+        for name in ("prometheus", "alertmanager")
+    )
+    return timeline(about, Query(" or ".join((ours, *theirs)), "{{service}}"), GOOD).sized(12, 7)
+
+
+def target_files() -> Panel:
+    """Whether target files can be read."""
+    about = About(
+        "Target files",
+        "Whether the last reading of each file_sd pattern was good; while not, its last good targets are probed.",
+        "No agents come from target files.",
+    )
+    return timeline(about, Query("min by (pattern) (mcp_target_file_up)", "{{pattern}}"), GOOD).sized(12, 7)
+
+
+def versions() -> Panel:
+    """What runs."""
+    about = About("Versions", "Version that each service of the stack reports.", NoData.PROMETHEUS)
+    foreign = ("prometheus", "alertmanager", "node_exporter")
+    builds = ["max by (service, version, instance) (mcp_build_info)"] + [
+        f'label_replace(max by (version, instance) ({name}_build_info), "service", "{name}", "", "")'
+        for name in foreign
+    ]
+    columns = [Column("service", "Service"), Column("version", "Version"), Column("instance", "Address")]
+    return rows(about, columns, Query(" or ".join(builds)), hidden=("Value",)).sized(24, 7)

@@ -1,0 +1,104 @@
+"""SecOps: what fired and for how long, what is open, and how much of the fleet is watched."""
+
+from dashboards.alerts import SEVERITIES, firing_count, firing_history, firing_list, notifications
+from dashboards.board import Board, Row
+from dashboards.conventions import MEANING, Colour, NoData
+from dashboards.fields import Column
+from dashboards.limits import Limits
+from dashboards.panels import About, Panel, Query, number, rows, state
+from dashboards.queries import FIRING
+
+SECURITY = FIRING.replace("{", '{component="security", ')
+FRESH_SECONDS = 300
+
+
+def board(limits: Limits) -> Board:
+    """Return the dashboard of security operations."""
+    return Board(
+        name="secops",
+        title="SecOps",
+        description="Open and past alerts with their duration, and coverage. "
+        "Times to detect, acknowledge and resolve come with the incident desk.",
+        filters=[],
+        rows=[
+            Row([firing_count(), security_alerts(), longest(), coverage(), rules_loaded(), incident_desk()]),
+            Row([firing_list(limits)], "Open"),
+            Row([fired(), firing_history().sized(8), notifications().sized(8)], "Past"),
+        ],
+    )
+
+
+def security_alerts() -> Panel:
+    """How many of them are about security."""
+    about = About(
+        "Security alerts firing",
+        "Alerts of the component security that fire now. Empty when the Watchdog does not fire.",
+        NoData.RULES,
+    )
+    query = Query(f'(sum({SECURITY}) or vector(0)) and on () ALERTS{{alertname="Watchdog", alertstate="firing"}}')
+    return number(about, query, unit="none", steps=[(1, Colour.BAD)])
+
+
+def longest() -> Panel:
+    """How long something has been wrong."""
+    about = About(
+        "Open longest",
+        "Time since the condition of the alert that fires longest became true.",
+        "No alert fires.",
+        is_empty_when_healthy=True,
+    )
+    return number(about, Query(f"time() - min(ALERTS_FOR_STATE and ignoring (alertstate) {FIRING})"), unit="s")
+
+
+def coverage() -> Panel:
+    """How much of the fleet is really watched."""
+    about = About(
+        "Agents watched",
+        f"Share of the configured agents that were probed within {FRESH_SECONDS // 60} minutes, healthy or not.",
+        NoData.EXPORTER,
+    )
+    probed = f"count(time() - mcp_agent_last_probe_timestamp_seconds < {FRESH_SECONDS})"
+    steps = [(1.0, Colour.GOOD)]
+    query = Query(f"({probed} or vector(0)) / sum(mcp_agents_configured)")
+    return number(about, query, unit="percentunit", steps=steps, base=Colour.WARNING)
+
+
+def rules_loaded() -> Panel:
+    """How many rules watch."""
+    about = About("Rules that watch", "Rules that Prometheus evaluates.", NoData.PROMETHEUS)
+    return number(about, Query("sum(prometheus_rule_group_rules)"), unit="none")
+
+
+def incident_desk() -> Panel:
+    """Whether incidents are kept."""
+    about = About(
+        "Incident desk",
+        "Whether the incident desk, which keeps incidents and their times, is there and answers.",
+        "Not installed: times to detect, acknowledge and resolve are not kept.",
+        is_empty_when_healthy=True,
+    )
+    texts = {"1": ("up", Colour.GOOD), "0": ("down", Colour.BAD)}
+    return state(about, Query('min(up{job="incident-desk"})'), texts)
+
+
+def fired() -> Panel:
+    """Which alerts fired, and how much of the time."""
+    about = About(
+        "What fired in this time",
+        "Alerts that fired in the chosen time range, of how many subjects, and for which share of the time.",
+        "No alert fired in this time.",
+        is_empty_when_healthy=True,
+    )
+    rounds = f"count_over_time({FIRING}[$__range])"
+    evaluated = 'scalar(max(count_over_time(ALERTS{alertname="Watchdog", alertstate="firing"}[$__range])))'
+    queries = [
+        Query(f"count by (severity, alertname) ({rounds})"),
+        Query(f"max by (severity, alertname) ({rounds}) / {evaluated}"),
+    ]
+    columns = [
+        Column("severity", "Severity", colours={word: MEANING[word] for word in SEVERITIES}),
+        Column("alertname", "Alert"),
+        Column("Value #A", "Subjects"),
+        Column("Value #B", "Share of the time", unit="percentunit"),
+    ]
+    return rows(about, columns, *queries).sized(8, 8)
