@@ -187,7 +187,8 @@ class SidecarConfig(Model):
     admin: Admin = Admin()
     resource: ResourceServer
     issuers: tuple[Issuer, ...] = Field(min_length=1)
-    roles_file: RelativePath = Path("roles.yaml")
+    roles_file: RelativePath | None = None
+    """`roles.yaml` beside the configuration when it is not named."""
     routes: tuple[Route, ...] = Field(min_length=1)
     operations: Operations = Operations()
     limits: Limits = Limits()
@@ -240,7 +241,7 @@ class Settings(Model):
 def load(path: Path) -> Loaded[Settings]:
     """Read `sidecar.yaml` and the role file it names; raises ConfigError with every problem of both."""
     loaded = files.load(path, SidecarConfig, check)
-    roles = files.load(loaded.config.roles_file, RoleFile, check_roles)
+    roles = files.load(loaded.config.roles_file or path.parent / "roles.yaml", RoleFile, check_roles)
     settings = Settings(sidecar=loaded.config, policy=rbac.compile_roles(roles.config.compiled()))
     return Loaded(settings, loaded.warnings + roles.warnings)
 

@@ -48,7 +48,7 @@ class KeySource:
         self._max_stale = max_stale_seconds
         self._clock = clock
         self._keys: KeySet | None = None
-        self._fetched_at = self._tried_at = float("-inf")
+        self._fetched_at = self._refetched_at = float("-inf")
         self._running: asyncio.Task[bool] | None = None
         self._listeners: list[Callable[[], None]] = []
         self._when = instruments.child("mcp_auth_jwks_last_refresh_timestamp_seconds", issuer)
@@ -69,12 +69,17 @@ class KeySource:
 
     def may_refetch(self) -> bool:
         """Whether an unknown key id may cause a fetch now: at most one in `refetch_seconds`."""
-        return self._running is not None or self._clock() - self._tried_at >= self._refetch
+        return self._running is not None or self._clock() - self._refetched_at >= self._refetch
+
+    async def refetch(self) -> bool:
+        """Fetch the keys because of one nobody knows; call it only after `may_refetch()`."""
+        if self._running is None:
+            self._refetched_at = self._clock()
+        return await self.refresh()
 
     async def refresh(self) -> bool:
         """Fetch the keys now, or wait for the fetch under way; returns whether it succeeded."""
         if self._running is None:
-            self._tried_at = self._clock()
             self._running = asyncio.ensure_future(self._refresh())
             self._running.add_done_callback(self._ended)
         return await asyncio.shield(self._running)

@@ -1,0 +1,235 @@
+"""The one path of every request: credentials, principal, action, decision, audit record, metrics, answer.
+
+Proxy and forward-auth are adapters of this module. Exactly one record is written for each decision, before anybody is
+answered; whatever nobody foresaw is a denial, logged and counted.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from auth_sidecar import audit_chain
+from auth_sidecar.decision import Ask, Decision, Rules, authorize
+from auth_sidecar.key_source import KeySource
+from auth_sidecar.limits import Lockout, client_of
+from auth_sidecar.operations import Action, Refused
+from auth_sidecar.principal import Method, Principal
+from auth_sidecar.rbac import NO_ROLE
+from auth_sidecar.token_cache import TokenCache
+from auth_sidecar.tokens import Refusal
+from contract.metrics import Instruments
+from contract.vocabulary import AuditEvent, AuthReason, AuthResult, AuthzResult
+
+logger = logging.getLogger(__name__)
+
+Decided = Callable[[Decision], None]
+ReadAction = Callable[[], Awaitable[Action | Refused]]
+
+_RESULTS: Mapping[AuditEvent, tuple[AuthResult, AuthzResult | None]] = {
+    AuditEvent.AUTH_SUCCESS: (AuthResult.SUCCESS, None),
+    AuditEvent.AUTH_FAILURE: (AuthResult.FAILURE, None),
+    AuditEvent.AUTH_ERROR: (AuthResult.ERROR, None),
+    AuditEvent.AUTHZ_ALLOW: (AuthResult.SUCCESS, AuthzResult.ALLOW),
+    AuditEvent.AUTHZ_DENY: (AuthResult.SUCCESS, AuthzResult.DENY),
+    AuditEvent.AUTHZ_ERROR: (AuthResult.SUCCESS, AuthzResult.ERROR),
+}
+_ERRORS = frozenset({AuthReason.INTERNAL_ERROR, AuthReason.KEYS_UNAVAILABLE})
+_NOT_AN_ATTEMPT = frozenset({AuthReason.MISSING_AUTH_HEADER, AuthReason.LOCKED_OUT, *_ERRORS})
+"""Failures that say nothing about who tries; they lock nobody out."""
+_MAY_BE_NEW_KEY = frozenset({AuthReason.UNKNOWN_KEY, AuthReason.INVALID_SIGNATURE})
+
+
+class AuditWriter(Protocol):
+    """Where records go; see `audit_log.AuditLog`."""
+
+    def submit(self, event: AuditEvent, body: bytes, done: Callable[[bool], None]) -> None:
+        """Write a record and tell whether it is in the log."""
+
+
+class Gate:
+    """Decides, records and counts; `rules` may be replaced between two requests."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        *,
+        sources: Mapping[str, KeySource],
+        cache: TokenCache,
+        lockout: Lockout,
+        audit: AuditWriter,
+        instruments: Instruments,
+    ) -> None:
+        """Take the rules in force and the key sources by the issuer's configured name."""
+        self.rules = rules
+        self.sources = sources
+        self.lockout = lockout
+        self._cache = cache
+        self._audit = audit
+        self._counts = _Counts(instruments)
+
+    async def decide(self, ask: Ask, read_action: ReadAction) -> Decision:
+        """Decide about a request whose action has to be awaited; the action is read only of authenticated callers."""
+        started = time.perf_counter()
+        waited = 0.0
+        try:
+            caller = self.authenticate(ask)
+            if isinstance(caller, Refusal) and self.may_be_new_key(caller):
+                await self.sources[caller.issuer].refetch()
+                caller = self.authenticate(ask)
+            if isinstance(caller, Refusal):
+                decision = refused(caller)
+            else:
+                waiting = time.perf_counter()
+                action = await read_action()
+                waited = time.perf_counter() - waiting
+                decision = authorize(self.rules, caller, ask.endpoint, action)
+        except Exception:
+            decision = surprise()
+        return await self._recorded(ask, decision, started + waited)
+
+    def decide_now(self, ask: Ask, action: Action | Refused, decided: Decided) -> bool:
+        """Decide without waiting for anything but the record; False, and nothing done, when keys must be fetched."""
+        started = time.perf_counter()
+        try:
+            caller = self.authenticate(ask)
+            if isinstance(caller, Refusal):
+                if self.may_be_new_key(caller):
+                    return False
+                decision = refused(caller)
+            else:
+                decision = authorize(self.rules, caller, ask.endpoint, action)
+        except Exception:
+            decision = surprise()
+        self.record(ask, decision, started, decided)
+        return True
+
+    def authenticate(self, ask: Ask) -> Principal | Refusal:
+        """Say who asks, or why that cannot be believed."""
+        reason = self.rules.refuses_before_credentials(ask)
+        if reason:
+            return Refusal(reason)
+        token = ask.token()
+        if isinstance(token, AuthReason):
+            return Refusal(token)
+        known = self._cache.get(token)
+        if known is not None:
+            return known
+        if self.lockout.is_locked(client_of(ask.client)):
+            return Refusal(AuthReason.LOCKED_OUT)
+        found = self.rules.verifier.verify(token)
+        if isinstance(found, Principal):
+            self._cache.put(token, found)
+        return found
+
+    def may_be_new_key(self, refusal: Refusal) -> bool:
+        """Whether the issuer's keys may be fetched once more because of this refusal."""
+        source = self.sources.get(refusal.issuer)
+        return source is not None and refusal.reason in _MAY_BE_NEW_KEY and source.may_refetch()
+
+    def record(self, ask: Ask, decision: Decision, started: float, decided: Decided) -> None:
+        """Write the record of a decision, count it, and only then hand it on."""
+        if decision.event is AuditEvent.AUTH_FAILURE and decision.reason not in _NOT_AN_ATTEMPT:
+            self.lockout.failed(client_of(ask.client))
+        body = _body(ask, decision)
+
+        def settle(is_written: bool) -> None:
+            final = decision if is_written else self._unwritten(decision)
+            self._counts.count(ask.mode, final, time.perf_counter() - started)
+            decided(final)
+
+        self._audit.submit(decision.event, body, settle)
+
+    async def _recorded(self, ask: Ask, decision: Decision, started: float) -> Decision:
+        future: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+
+        def settle(final: Decision) -> None:
+            if not future.done():
+                future.set_result(final)
+
+        self.record(ask, decision, started, settle)
+        return await future
+
+    def _unwritten(self, decision: Decision) -> Decision:
+        """Return what becomes of a decision that is not in the log."""
+        if not decision.is_allowed:
+            return decision
+        if self.rules.allows_unaudited:
+            self._counts.bypassed("audit")
+            return decision
+        return Decision(AuditEvent.AUTHZ_ERROR, AuthReason.INTERNAL_ERROR, 503, decision.principal, decision.action)
+
+
+def refused(refusal: Refusal) -> Decision:
+    """Return the decision that follows from a refused credential."""
+    event = AuditEvent.AUTH_ERROR if refusal.reason in _ERRORS else AuditEvent.AUTH_FAILURE
+    return Decision(event, refusal.reason, _AUTHENTICATION_STATUS.get(refusal.reason, 401), issuer=refusal.issuer)
+
+
+def surprise() -> Decision:
+    """Return the denial for an error that nobody foresaw; call it where the error is being handled."""
+    logger.exception("a decision failed and became a denial")
+    return Decision(AuditEvent.AUTH_ERROR, AuthReason.INTERNAL_ERROR, 500)
+
+
+_AUTHENTICATION_STATUS = {
+    AuthReason.ORIGIN_NOT_ALLOWED: 403,
+    AuthReason.LOCKED_OUT: 429,
+    AuthReason.KEYS_UNAVAILABLE: 503,
+    AuthReason.INTERNAL_ERROR: 500,
+}
+
+
+class _Counts:
+    """The metrics of decisions, their children looked up once."""
+
+    def __init__(self, instruments: Instruments) -> None:
+        self._instruments = instruments
+        self._children: dict[tuple[str, ...], Any] = {}
+
+    def count(self, mode: str, decision: Decision, seconds: float) -> None:
+        result, verdict = _RESULTS[decision.event]
+        reason = AuthReason.OK if result is AuthResult.SUCCESS else decision.reason
+        self._child("mcp_auth_authentications_total", result, reason).inc()
+        if verdict:
+            self._child("mcp_auth_authorizations_total", verdict, decision.reason, decision.role).inc()
+        self._child("mcp_auth_decision_duration_seconds", mode).observe(seconds)
+
+    def bypassed(self, control: str) -> None:
+        self._child("mcp_auth_fail_open_total", control).inc()
+
+    def _child(self, *key: str) -> Any:
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = self._instruments.child(*key)
+        return child
+
+
+def _body(ask: Ask, decision: Decision) -> bytes:
+    """Return the record of a decision: who, what, where, how it was decided and by which rule; never a credential."""
+    principal, action, endpoint = decision.principal, decision.action, ask.endpoint
+    fields: dict[str, object] = {
+        "event": decision.event,
+        "reason": decision.reason,
+        "status": decision.status,
+        "mode": ask.mode,
+        "client": ask.client,
+        "http_method": ask.http_method,
+        "request_id": ask.request_id,
+        "agent": endpoint.agent if endpoint else "",
+        "agent_type": endpoint.agent_type if endpoint else "",
+        "method": action.method if action else "",
+        "name": action.name if action else "",
+        "permission": decision.permission,
+        "role": decision.role if decision.role != NO_ROLE else "",
+        "rule": decision.rule,
+        "actor": principal.subject if principal else "",
+        "actor_kind": principal.kind if principal else "",
+        "client_id": principal.client_id if principal else "",
+        "issuer": principal.issuer if principal else decision.issuer,
+        "auth_method": principal.method if principal else Method.NONE,
+        "token_id": principal.token_id if principal else "",
+        "roles": principal.roles if principal else (),
+    }
+    return audit_chain.fragment(fields)

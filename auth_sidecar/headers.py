@@ -1,0 +1,63 @@
+"""Which headers cross the sidecar: hop-by-hop ones never, credentials and claims of identity never inwards."""
+
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote
+
+from auth_sidecar.principal import Principal
+
+HOP_BY_HOP = frozenset({
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+    "transfer-encoding", "upgrade",
+})  # fmt: skip
+"""RFC 9110, section 7.6.1."""
+_NOT_INWARDS = frozenset({"host", "content-length", "forwarded", "x-real-ip", "x-original-url", "x-original-uri"})
+_FORGEABLE = ("x-auth-", "x-forwarded-")
+Pairs = Iterable[tuple[str, str]]
+
+
+def inwards(pairs: Pairs, *, keep_authorization: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield the headers of a client that the server behind may see."""
+    pairs = list(pairs)
+    dropped = HOP_BY_HOP | _NOT_INWARDS | _named_by_connection(pairs)
+    if not keep_authorization:
+        dropped |= {"authorization"}
+    for name, value in pairs:
+        plain = name.lower().replace("_", "-")
+        if plain not in dropped and not plain.startswith(_FORGEABLE):
+            yield name, value
+
+
+def outwards(pairs: Pairs) -> Iterator[tuple[str, str]]:
+    """Yield the headers of the server behind that the client may see."""
+    pairs = list(pairs)
+    dropped = HOP_BY_HOP | _named_by_connection(pairs)
+    for name, value in pairs:
+        if name.lower() not in dropped:
+            yield name, value
+
+
+def identity(principal: Principal) -> list[tuple[str, str]]:
+    """Return the headers that tell the server behind who calls; values are percent-encoded where they must be."""
+    return [
+        ("X-Auth-Subject", _safe(principal.subject)),
+        ("X-Auth-Kind", principal.kind.value),
+        ("X-Auth-Issuer", principal.issuer),
+        ("X-Auth-Client-Id", _safe(principal.client_id)),
+        ("X-Auth-Roles", ",".join(_safe(role) for role in principal.roles)),
+        ("X-Auth-Method", principal.method.value),
+    ]
+
+
+def forwarded(client: str, host: str, scheme: str) -> list[tuple[str, str]]:
+    """Return what the server behind learns of the connection; nothing of it comes from the client's own headers."""
+    return [("X-Forwarded-For", client), ("X-Forwarded-Host", host), ("X-Forwarded-Proto", scheme)]
+
+
+def _safe(text: str) -> str:
+    return quote(text, safe="!#$&'()*+-./:;<=>?@[]^_`{|}~")
+
+
+def _named_by_connection(pairs: Pairs) -> frozenset[str]:
+    return frozenset(
+        word.strip().lower() for name, value in pairs if name.lower() == "connection" for word in value.split(",")
+    )

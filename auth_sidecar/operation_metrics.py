@@ -1,0 +1,142 @@
+"""How MCP operations behind the sidecar went: one duration a request, labelled as the OpenTelemetry conventions say.
+
+Tool names come from the configuration and from what servers list; whatever else a client asks for is `_OTHER`.
+"""
+
+import time
+from typing import Any, NamedTuple
+
+import orjson
+
+from auth_sidecar.decision import Endpoint
+from auth_sidecar.operations import Action
+from contract.metrics import Instruments
+
+OTHER = "_OTHER"
+MAX_TOOLS = 200
+"""Most tool names of one endpoint that become label values."""
+MAX_EVENT_BYTES = 1 << 20
+"""Largest answer that is looked into."""
+METHODS = frozenset({
+    "initialize", "ping", "server/discover", "subscriptions/listen", "tools/list", "tools/call", "prompts/list",
+    "prompts/get", "resources/list", "resources/read", "resources/templates/list", "resources/subscribe",
+    "resources/unsubscribe", "completion/complete", "logging/setLevel", "notifications/initialized",
+    "notifications/cancelled", "notifications/progress", "notifications/roots/list_changed",
+})  # fmt: skip
+VERSIONS = frozenset({"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"})
+_CALLER_FAULTS = frozenset({-32700, -32600, -32601, -32602, -32002})
+"""Errors of the caller; the conventions do not count them against the server."""
+_CODES = frozenset({*_CALLER_FAULTS, -32603, -32020, -32021, -32022, -32042})
+
+
+class Outcome(NamedTuple):
+    """How an operation ended: labels of the conventions, empty for success."""
+
+    error_type: str = ""
+    status_code: str = ""
+
+
+class Watcher:
+    """Looks at an answer while it passes, without holding it up, for the JSON-RPC result of one request."""
+
+    def __init__(self, action: Action, content_type: str, status: int) -> None:
+        """Take the request's action and how the answer begins."""
+        self.outcome = Outcome(str(status) if status >= 500 else "")
+        self.tools: tuple[str, ...] = ()
+        self._action = action
+        self._is_stream = content_type.startswith("text/event-stream")
+        self._is_json = content_type.startswith("application/json")
+        self._held = bytearray()
+        self._is_over = not (self._is_stream or self._is_json)
+
+    def feed(self, chunk: bytes) -> None:
+        """Look at the next bytes."""
+        if self._is_over:
+            return
+        self._held += chunk
+        if self._is_stream:
+            self._take_events()
+        if len(self._held) > MAX_EVENT_BYTES:
+            self._held.clear()
+            self._is_over = True
+
+    def end(self) -> None:
+        """Look at what is left when the answer has ended."""
+        if self._is_json and self._held:
+            self._look(bytes(self._held))
+            self._held.clear()
+
+    def _take_events(self) -> None:
+        if b"\r" in self._held:
+            self._held = self._held.replace(b"\r\n", b"\n")
+        while (end := self._held.find(b"\n\n")) >= 0:
+            event = bytes(self._held[:end])
+            del self._held[: end + 2]
+            if b'"result"' in event or b'"error"' in event:
+                lines = (line[5:].lstrip(b" ") for line in event.split(b"\n") if line.startswith(b"data:"))
+                self._look(b"\n".join(lines))
+
+    def _look(self, document: bytes) -> None:
+        try:
+            message = orjson.loads(document)
+        except ValueError:
+            return
+        if not isinstance(message, dict) or message.get("id") != self._action.message_id:
+            return
+        error, result = message.get("error"), message.get("result")
+        if isinstance(error, dict):
+            self.outcome = _error(error.get("code"))
+        elif isinstance(result, dict):
+            self.outcome = Outcome("tool_error") if result.get("isError") is True else Outcome()
+            self.tools = _tool_names(result) if self._action.method == "tools/list" else ()
+
+
+class OperationMetrics:
+    """Counts operations; keeps the tool names that each endpoint has listed."""
+
+    def __init__(self, instruments: Instruments) -> None:
+        self._instruments = instruments
+        self._children: dict[tuple[str, ...], Any] = {}
+        self._listed: dict[str, frozenset[str]] = {}
+
+    def count(self, endpoint: Endpoint, action: Action, outcome: Outcome, started: float) -> None:
+        """Record an operation that began at `started` (of `time.perf_counter`)."""
+        if not action.is_request and not action.method.startswith("notifications/"):
+            return
+        labels = (
+            endpoint.agent_type,
+            action.method if action.method in METHODS else OTHER,
+            self._tool(endpoint, action),
+            outcome.error_type,
+            outcome.status_code,
+            action.version if action.version in VERSIONS or not action.version else OTHER,
+        )
+        child = self._children.get(labels)
+        if child is None:
+            child = self._instruments.child("mcp_server_operation_duration_seconds", *labels)
+            self._children[labels] = child
+        child.observe(time.perf_counter() - started)
+
+    def learn(self, endpoint: Endpoint, tools: tuple[str, ...]) -> None:
+        """Take tool names from an endpoint's tools/list; pages add up, to a bound."""
+        if tools:
+            known = self._listed.get(endpoint.path, frozenset())
+            self._listed[endpoint.path] = frozenset(sorted(known.union(tools))[:MAX_TOOLS])
+
+    def _tool(self, endpoint: Endpoint, action: Action) -> str:
+        if action.method != "tools/call":
+            return ""
+        is_known = action.name in endpoint.operations.tools or action.name in self._listed.get(endpoint.path, ())
+        return action.name if is_known else OTHER
+
+
+def _error(code: object) -> Outcome:
+    text = str(code) if code in _CODES else OTHER
+    return Outcome("" if code in _CALLER_FAULTS else text, text)
+
+
+def _tool_names(result: dict[str, Any]) -> tuple[str, ...]:
+    tools = result.get("tools")
+    entries = tools if isinstance(tools, list) else []
+    names = (entry.get("name") for entry in entries if isinstance(entry, dict))
+    return tuple(name for name in names if isinstance(name, str) and len(name) <= 128)

@@ -1,0 +1,95 @@
+"""Sidecars for tests: a configuration in a folder of its own, both ports free, everything real."""
+
+import json
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+from prometheus_client import CollectorRegistry
+
+from auth_sidecar.app import Sidecar
+from tests.auth_sidecar.issuer import ISSUER, RESOURCE
+
+Start = Callable[..., Awaitable[Sidecar]]
+KEY = "0123456789abcdef0123456789abcdef0123456789a"
+ROLES = Path(__file__).resolve().parents[2] / "auth_sidecar" / "roles.yaml"
+
+
+def configuration(idp_url: str, upstream: str, **changed: Any) -> dict[str, Any]:
+    """Return a configuration with one issuer and one agent; keyword arguments replace whole sections."""
+    return {
+        "resource": {"url": RESOURCE, "hosts": ["localhost", "127.0.0.1"], "origins": ["http://localhost:*"]},
+        "issuers": [{"name": "demo", "issuer": ISSUER, "jwks_url": f"{idp_url}/jwks", "allow_http": True}],
+        "routes": [{"path": "/kb/mcp", "agent": "kb-1", "agent_type": "knowledge_base", "upstream": upstream}],
+        "operations": {
+            "tools": {
+                "search_knowledge": "knowledge:read",
+                "create_plan": "workflow:execute",
+                "broken": "knowledge:read",
+                "delete_everything": "workflow:delete",
+            }
+        },
+        "audit": {"folder": "audit", "key_file": "audit_key"},
+        "drain": "1s",
+        **changed,
+    }
+
+
+def write(folder: Path, config: dict[str, Any]) -> Path:
+    """Write a configuration, its roles and its key into a folder and return the file."""
+    key = folder / "audit_key"
+    if not key.exists():
+        key.write_text(KEY)
+        key.chmod(0o600)
+    if not (folder / "roles.yaml").exists():
+        shutil.copy(ROLES, folder / "roles.yaml")
+    file = folder / "sidecar.yaml"
+    file.write_text(yaml.safe_dump(config))
+    return file
+
+
+async def start(file: Path) -> Sidecar:
+    """Start a sidecar on free ports."""
+    return await Sidecar(file, CollectorRegistry()).start(port=0, admin_port=0)
+
+
+def samples(registry: CollectorRegistry, name: str, **labels: str) -> float:
+    """Return the sum of all samples of that name that carry the labels."""
+    return sum(
+        sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    """Return the audit records of a folder that tell of decisions, in order."""
+    lines = [line for path in sorted((folder / "audit").glob("*.jsonl")) for line in path.read_text().splitlines()]
+    return [record for record in map(json.loads, lines) if record["event"] != "admin"]
+
+
+def call(tool: str, **changed: Any) -> dict[str, Any]:
+    """Return a legacy tools/call."""
+    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": {}}, **changed}
+
+
+async def post(
+    sidecar: Sidecar, token: str | None, message: Any, path: str = "/kb/mcp", **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    """Send a message and return status, headers and body."""
+    body = message if isinstance(message, bytes) else json.dumps(message).encode()
+    all_headers = {
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+        **({"Authorization": f"Bearer {token}"} if token is not None else {}),
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
+    async with (
+        aiohttp.ClientSession(auto_decompress=False) as session,
+        session.post(sidecar.url + path, data=body, headers=all_headers) as response,
+    ):
+        return response.status, dict(response.headers), await response.read()
