@@ -1,10 +1,12 @@
 #!/bin/sh
 # The one door to the running stack: Docker Compose where an engine answers, else plain processes (deploy/native).
-# LOOKOUT_RUNTIME=native or LOOKOUT_RUNTIME=compose decides by hand. POSIX shell, because with Docker no Python is needed.
+# LOOKOUT_RUNTIME=native or LOOKOUT_RUNTIME=compose decides by hand. POSIX shell: with Docker no Python is needed.
 set -eu
 cd "$(dirname "$0")/.."
 
 state=${LOOKOUT_STATE:-.lookout}
+first=${LOOKOUT_AGENTS_PORT:-9830}
+export LOOKOUT_AGENTS_PORTS="$first-$((first + 11))"
 
 compose_answers() {
     command -v docker >/dev/null 2>&1 && docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1
@@ -22,51 +24,61 @@ native_runs() {
 runtime() {
     case ${LOOKOUT_RUNTIME:-} in
         native | compose) echo "$LOOKOUT_RUNTIME" ;;
-        "") if native_runs; then echo native; elif compose_answers; then echo compose; else echo native; fi ;;
+        "") if native_runs || ! compose_answers; then echo native; else echo compose; fi ;;
         *) echo "LOOKOUT_RUNTIME=$LOOKOUT_RUNTIME is neither native nor compose" >&2; exit 2 ;;
     esac
 }
 
 native() {
     ${MAKE:-make} --no-print-directory -s setup
-    exec "${VENV:-.venv}/bin/python" -m "$@"
+    "${VENV:-.venv}/bin/python" -m "$@"
+}
+
+tools() {
+    docker compose run --rm --no-deps --no-TTY --quiet-pull tools "$@"
 }
 
 compose_up() {
     echo "Docker answers: starting with Docker Compose (LOOKOUT_RUNTIME=native runs without it)."
     if ! docker compose up --detach --build --wait --wait-timeout 300; then
-        echo "The stack did not become healthy. The last lines of what is not running:" >&2
+        echo "The stack did not become healthy. What runs, and the last lines of each:" >&2
         docker compose ps --all >&2
         docker compose logs --tail 15 >&2
         exit 1
     fi
-    docker compose run --rm --no-deps --quiet-pull --entrypoint python agents -m deploy.urls
+    tools deploy.urls
 }
 
-compose_down() {
-    docker compose down
+# A file that an editor replaced is another one than the container has mounted: that service is started again.
+compose_reload() {
+    while read -r service file mounted; do
+        if docker compose exec --no-TTY "$service" cat "$mounted" </dev/null 2>/dev/null | cmp -s - "$file"; then
+            docker compose kill --signal HUP "$service" </dev/null
+        else
+            docker compose restart "$service" </dev/null
+        fi
+    done <<FILES
+exporter exporter/exporter.yaml /etc/lookout/exporter.yaml
+sidecar auth_sidecar/sidecar.yaml /etc/lookout/sidecar.yaml
+prometheus rules/prometheus.yml /etc/prometheus/prometheus.yml
+alertmanager alertmanager/generated/alertmanager.yml /etc/alertmanager/alertmanager.yml
+FILES
 }
 
-case ${1:-} in
-    up)
-        chosen=$(runtime)
-        if [ "$chosen" = compose ]; then compose_up; else native deploy.native up; fi
-        ;;
-    down)
-        if compose_runs; then compose_down; fi
+chosen=$(runtime)
+case ${1:-}/$chosen in
+    up/native) native deploy.native up ;;
+    up/compose) compose_up ;;
+    down/*)
+        if compose_runs; then docker compose down; fi
         if native_runs; then native deploy.native down; fi
         ;;
-    status)
-        if [ "$(runtime)" = compose ]; then docker compose ps; else native deploy.native status; fi
-        ;;
-    reload)
-        if [ "$(runtime)" = native ]; then native deploy.native reload; fi
-        docker compose kill --signal HUP prometheus alertmanager exporter sidecar
-        ;;
-    break | heal)
-        if [ "$(runtime)" = native ]; then native demo.faults "$@"; fi
-        docker compose exec --no-TTY agents python -m demo.faults "$@"
-        ;;
+    status/native) native deploy.native status ;;
+    status/compose) docker compose ps ;;
+    reload/native) native deploy.native reload ;;
+    reload/compose) compose_reload ;;
+    break/native | heal/native) native demo.faults "$@" ;;
+    break/compose | heal/compose) tools demo.faults --control http://agents:9827 "$@" ;;
     *)
         echo "usage: deploy/stack.sh up|down|status|reload|break FAULT|heal [FAULT]" >&2
         exit 2
