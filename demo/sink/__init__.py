@@ -1,0 +1,1 @@
+"""Where notifications end in the demo: takes what Slack, PagerDuty and a mail server take, and shows it on a page."""
