@@ -1,0 +1,92 @@
+"""Run the exporter, check its configuration, or pin the tools that agents list now."""
+
+import argparse
+import asyncio
+import logging
+import resource
+import sys
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from contract import log, tracing
+from contract.config import ConfigError, exit_with
+from contract.metrics import Instruments
+from contract.ports import port
+from contract.web import Reloader, on_hangup, run, serve
+from exporter import config_check, pin
+from exporter.app import make_app
+from exporter.clients import open_session
+from exporter.service import Exporter
+
+logger = logging.getLogger("exporter")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parse the command line and do what it says; broken configuration ends with exit code 2."""
+    options = _parser().parse_args(arguments)
+    log.setup("exporter", options.log_level)
+    try:
+        if options.check:
+            _check(options.config)
+        elif options.command == "pin":
+            raise SystemExit(asyncio.run(pin.write(config_check.load(options.config).config, options.agents)))
+        else:
+            raise_file_limit()
+            tracing.setup("exporter")
+            run(lambda stop: serve_until(stop, options.config, options.host, options.port))
+    except ConfigError as error:
+        exit_with(error)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m exporter", description=__doc__)
+    parser.add_argument("command", nargs="?", choices=("run", "pin"), default="run", help="default: run")
+    parser.add_argument("agents", nargs="*", help="for pin: only these agents")
+    parser.add_argument("--config", type=Path, required=True, help="the exporter's YAML file")
+    parser.add_argument("--check", action="store_true", help="only check the configuration")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=port("exporter"), help="port, 0 for a free one (default: %(default)s)"
+    )
+    parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
+    return parser
+
+
+def _check(path: Path) -> None:
+    loaded = config_check.load(path)
+    for warning in loaded.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    count = len(loaded.config.agents)
+    print(f"{path}: good, {count} agent{'s' if count != 1 else ''}")
+
+
+async def serve_until(stop: asyncio.Event, path: Path, host: str, port_number: int) -> None:
+    """Serve until `stop` is set. Raises ConfigError when the configuration is broken."""
+    registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    instruments = Instruments(registry, "exporter")
+    reloader = Reloader(lambda: config_check.load(path), instruments)
+    async with open_session() as session:
+        exporter = Exporter(reloader.current, session, instruments)
+        reloader.on_change(exporter.apply)
+        on_hangup(reloader.reload)
+        await exporter.start()
+        server = await serve(make_app(exporter, instruments, reloader), host, port_number)
+        logger.info("exporter listening", extra={"url": server.url})
+        try:
+            await stop.wait()
+        finally:
+            await server.close()
+            await exporter.close()
+
+
+def raise_file_limit() -> None:
+    """Allow as many open files as this user may have: every probe under way holds a socket."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    main()

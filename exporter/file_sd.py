@@ -1,0 +1,79 @@
+"""Target files in Prometheus' file_sd form: read again when they change; a broken one keeps its last good targets."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from exporter.config import ExporterConfig, FileSd
+from exporter.targets import Target, of_file
+
+logger = logging.getLogger(__name__)
+
+RESCAN_SECONDS = 5.0
+MAX_FILE_BYTES = 32 * 1024 * 1024
+
+Signature = tuple[int, int, int]
+
+
+@dataclass
+class _File:
+    signature: Signature | None
+    targets: list[Target]
+    problem: str = ""
+
+
+class TargetFiles:
+    """The target files that a configuration names. Blocking: meant for a thread."""
+
+    def __init__(self, config: ExporterConfig, previous: "TargetFiles | None" = None) -> None:
+        self._config = config
+        self._files: dict[tuple[str, Path], _File] = {}
+        self._previous = previous._files if previous else {}
+
+    def scan(self) -> list[Target]:
+        """Look at every file once and return all targets, in the order of the configuration."""
+        seen: dict[tuple[str, Path], _File] = {}
+        for group, pattern, path in self._matches():
+            key = (str(pattern), path)
+            last_good = self._files.get(key) or self._carried(key)
+            seen[key] = self._read(path, group, last_good)
+        self._files, self._previous = seen, {}
+        return [target for file in seen.values() for target in file.targets]
+
+    def states(self) -> dict[str, bool]:
+        """Return for every pattern whether all its files are good."""
+        states = {str(pattern): True for group in self._config.file_sd for pattern in group.files}
+        for (pattern, _), file in self._files.items():
+            states[pattern] = states.get(pattern, True) and not file.problem
+        return states
+
+    def _carried(self, key: tuple[str, Path]) -> _File | None:
+        """Take a file's last good targets over from before a reload, without believing that it is unchanged."""
+        known = self._previous.get(key)
+        return _File(None, known.targets) if known else None
+
+    def _matches(self) -> Iterator[tuple[FileSd, Path, Path]]:
+        for group in self._config.file_sd:
+            for pattern in group.files:
+                folder = pattern.parent
+                for path in sorted(folder.glob(pattern.name)) if folder.is_dir() else ():
+                    yield group, pattern, path
+
+    def _read(self, path: Path, group: FileSd, last: _File | None) -> _File:
+        try:
+            status = path.stat()
+            signature = (status.st_mtime_ns, status.st_size, status.st_ino)
+            if last is not None and last.signature == signature:
+                return last
+            if status.st_size > MAX_FILE_BYTES:
+                raise ValueError(f"larger than {MAX_FILE_BYTES} bytes")
+            targets = of_file(path, path.read_bytes(), group, self._config)
+        except (OSError, ValueError) as error:
+            kept = last.targets if last else []
+            if last is None or last.problem != str(error):
+                extra = {"file": str(path), "problem": str(error), "kept_targets": len(kept)}
+                logger.error("target file cannot be used, its last good targets stay", extra=extra)
+            return _File(None, kept, str(error))
+        logger.info("target file read", extra={"file": str(path), "targets": len(targets)})
+        return _File(signature, targets)

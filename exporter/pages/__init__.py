@@ -1,0 +1,1 @@
+"""Pages for people: the status page and the runbooks, in one look."""

@@ -1,0 +1,81 @@
+"""What all pages share: templates that escape everything, the style sheet, and words for numbers and moments."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from aiohttp import web
+
+from contract.web import release
+
+FOLDER = Path(__file__).parent / "templates"
+STYLE_PATH = "/assets/style.css"
+CACHE_SECONDS = 3600
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"ago": ago, "seconds": seconds, "words": words, "count": count}
+    environment.globals |= {"release": release()}
+    return environment
+
+
+def page(template: str, **values: Any) -> web.Response:
+    """Render a template as an HTML answer that nobody keeps."""
+    text = _environment().get_template(template).render(values)
+    return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-store"})
+
+
+def add_style(app: web.Application) -> None:
+    """Serve the style sheet."""
+    sheet = (FOLDER / "style.css").read_text(encoding="utf-8")
+
+    async def style(_request: web.Request) -> web.Response:
+        headers = {"Cache-Control": f"max-age={CACHE_SECONDS}"}
+        return web.Response(text=sheet, content_type="text/css", headers=headers)
+
+    app.router.add_get(STYLE_PATH, style)
+
+
+def ago(age: float | None) -> str:
+    """Say how long ago: "now", "12 s ago", "3 min ago"."""
+    if age is None:
+        return "never"
+    return "now" if age < 1 else f"{span(age)} ago"
+
+
+def span(length: float) -> str:
+    """Say how long in the largest fitting unit."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if length >= size:
+            return f"{int(length // size)} {unit}"
+    return f"{int(length)} s"
+
+
+def seconds(value: float | None) -> str:
+    """Write a duration as people read it: 0.8 ms, 41 ms, 1.20 s, 3 min."""
+    if value is None:
+        return "–"  # noqa: RUF001 - a dash for people
+    if value < 0.01:
+        return f"{1000 * value:.1f} ms"
+    if value < 1:
+        return f"{1000 * value:.0f} ms"
+    return f"{value:.2f} s" if value < 60 else span(value)
+
+
+def words(name: str) -> str:
+    """Turn a name into words: knowledge_base is "knowledge base"."""
+    return name.replace("_", " ")
+
+
+def count(value: float) -> str:
+    """Write a count without a needless point, thousands apart."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
