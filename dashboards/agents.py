@@ -5,8 +5,8 @@ from dashboards import variables
 from dashboards.board import Board, Row
 from dashboards.conventions import Colour, NoData
 from dashboards.fields import Column
-from dashboards.panels import About, Panel, Query, bars, heat, lines, number, rows, stack, timeline
-from dashboards.queries import AGENTS, ONE_AGENT, percentiles, rate
+from dashboards.panels import About, Panel, bars, heat, lines, number, rows, stack, timeline
+from dashboards.queries import AGENTS, ONE_AGENT, Query, percentiles, rate
 
 SHOWN = 60
 """Lanes that a timeline can show; more agents than that are cut, the worst stay."""

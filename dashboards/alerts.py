@@ -3,8 +3,8 @@
 from dashboards.conventions import MEANING, Colour, NoData
 from dashboards.fields import Column
 from dashboards.limits import Limits
-from dashboards.panels import About, Panel, Query, number, rows, stack
-from dashboards.queries import FIRING, RULES_ARE_EVALUATED, SUBJECTS, first_label, rate
+from dashboards.panels import About, Panel, number, rows, stack
+from dashboards.queries import FIRING, RULES_ARE_EVALUATED, SUBJECTS, Query, first_label, rate
 
 SEVERITIES = ("critical", "major", "minor", "info")
 

@@ -4,8 +4,8 @@ from contract.vocabulary import AuditEvent
 from dashboards.board import Board, Row
 from dashboards.conventions import Colour, NoData
 from dashboards.fields import Column
-from dashboards.panels import About, Panel, Query, lines, number, rows, stack, state
-from dashboards.queries import rate
+from dashboards.panels import About, Panel, lines, number, rows, stack, state
+from dashboards.queries import Query, rate
 
 OF_DECISIONS = 'mcp_audit_events_total{event!="admin"}'
 INTACT = {"0": ("intact", Colour.GOOD), "1": ("broken", Colour.BAD)}

@@ -4,8 +4,8 @@ from dashboards import variables
 from dashboards.board import Board, Row
 from dashboards.conventions import NoData
 from dashboards.limits import Limits
-from dashboards.panels import About, Panel, Query, bars, lines, number
-from dashboards.queries import rate
+from dashboards.panels import About, Panel, bars, lines, number
+from dashboards.queries import Query, rate
 
 HOST = 'instance=~"$instance"'
 REAL_DISK = f'{HOST}, fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660|autofs"'
@@ -32,7 +32,7 @@ def board(limits: Limits) -> Board:
 
 def processor_now(limits: Limits) -> Panel:
     """The busiest host."""
-    limit = limits.of("resource_exhaustion", "node_cpu_seconds_total")
+    limit = limits.of("resource_exhaustion", metric="node_cpu_seconds_total")
     about = About(
         "Busiest processor",
         "Processor use of the busiest host, as the alert ResourceExhaustion measures it.",
@@ -43,7 +43,7 @@ def processor_now(limits: Limits) -> Panel:
 
 def memory_now(limits: Limits) -> Panel:
     """The fullest host."""
-    limit = limits.of("resource_exhaustion", "node_memory_MemAvailable_bytes")
+    limit = limits.of("resource_exhaustion", metric="node_memory_MemAvailable_bytes")
     about = About(
         "Fullest memory",
         "Memory use of the fullest host, as the alert ResourceExhaustion measures it.",
@@ -85,7 +85,7 @@ def uptime() -> Panel:
 
 def processor(limits: Limits) -> Panel:
     """Processor use against the alert's limit."""
-    limit = limits.of("resource_exhaustion", "node_cpu_seconds_total")
+    limit = limits.of("resource_exhaustion", metric="node_cpu_seconds_total")
     about = About(
         "Processor use",
         "Share of processor time in use, by host; dashed: the limit of the alert ResourceExhaustion.",
@@ -133,7 +133,7 @@ def pressure() -> Panel:
 
 def memory(limits: Limits) -> Panel:
     """Memory use against the alert's limit."""
-    limit = limits.of("resource_exhaustion", "node_memory_MemAvailable_bytes")
+    limit = limits.of("resource_exhaustion", metric="node_memory_MemAvailable_bytes")
     about = About(
         "Memory use",
         "Share of memory that is not available, by host; dashed: the limit of the alert ResourceExhaustion.",
@@ -234,5 +234,6 @@ def _disk_used() -> str:
 
 
 def _load() -> str:
-    cores = f'count by (instance) (node_cpu_seconds_total{{mode="idle", {HOST}}})'
+    idle = rate(f'node_cpu_seconds_total{{mode="idle", {HOST}}}')
+    cores = f"count by (instance) ({idle})"
     return f"max by (instance) (node_load5{{{HOST}}}) / {cores}"

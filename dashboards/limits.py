@@ -9,6 +9,8 @@ import promql_parser
 from contract.vocabulary import Severity
 from dashboards.conventions import MEANING, Colour
 from dashboards.fields import Step
+from dashboards.queries import narrowed
+from rules.conditions import Condition
 from rules.pack import Pack
 
 _UPPER = (">", ">=")
@@ -47,33 +49,37 @@ class Limits:
 
     pack: Pack
 
-    def of(self, policy: str, metric: str = "") -> Limit:
+    def of(self, policy: str, *, metric: str = "", matchers: str = "") -> Limit:
         """Return the limit of a policy; one that compares several values is asked by a metric of the wanted one.
 
+        `matchers` narrow a ratio to the series that a reader chose.
         Raises ValueError when there is no such policy, or not exactly one such comparison.
         """
         found = self.pack.get(policy)
         if found is None:
             raise ValueError(f"no policy {policy}: a dashboard shows its limit")
-        compared = [each for each in _comparisons(promql_parser.parse(found.terms.condition.expression()))]
+        condition = found.terms.condition
+        compared = _comparisons(promql_parser.parse(_narrowed(condition, matchers)))
         limits = [each for each in compared if metric in each[0]]
-        if not limits or (len(limits) > 1 and not metric):
+        if len(limits) != 1:
             raise ValueError(f"policy {policy} compares {len(limits)} values of {metric or 'any metric'}; want one")
         expr, operator, value = limits[0]
-        counts = bool(found.terms.condition.count) and operator == ">"
+        counts = bool(condition.count) and operator == ">"
         return Limit(expr, value, operator in _LOWER, found.terms.severity, counts)
-
-    def ratio(self, policy: str) -> tuple[str, str]:
-        """Return the selectors of the part and the whole whose ratio a policy watches; raises ValueError for others."""
-        found = self.pack.get(policy)
-        condition = found and found.terms.condition.ratio
-        if not condition:
-            raise ValueError(f"policy {policy} watches no ratio: a dashboard shows its parts")
-        return condition.part, condition.whole
 
     def channels(self) -> dict[str, str]:
         """Return who is told, by alert."""
         return {policy.alert: ", ".join(policy.terms.channels) or "nobody" for policy in self.pack}
+
+
+def _narrowed(condition: Condition, matchers: str) -> str:
+    ratio = condition.ratio
+    if not matchers:
+        return condition.expression()
+    if ratio is None:
+        raise ValueError("only a ratio can be narrowed")
+    parts = {name: narrowed(getattr(ratio, name), matchers) for name in ("part", "whole")}
+    return ratio.model_copy(update=parts).expression()
 
 
 def _comparisons(expr: Any) -> Iterator[tuple[str, str, float]]:

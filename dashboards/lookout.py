@@ -5,8 +5,8 @@ from dashboards.board import Board, Row
 from dashboards.conventions import Colour, NoData
 from dashboards.fields import Column
 from dashboards.limits import Limits
-from dashboards.panels import About, Panel, Query, bars, lines, number, rows, stack, timeline
-from dashboards.queries import percentile, rate
+from dashboards.panels import About, Panel, bars, lines, number, rows, stack, timeline
+from dashboards.queries import Query, percentile, rate
 
 UP = {"1": ("up", Colour.GOOD), "0": ("down", Colour.BAD)}
 GOOD = {"1": ("good", Colour.GOOD), "0": ("refused", Colour.BAD)}

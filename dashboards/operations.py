@@ -5,8 +5,8 @@ from dashboards.board import Board, Row
 from dashboards.conventions import NoData
 from dashboards.fields import Column
 from dashboards.limits import Limits
-from dashboards.panels import About, Panel, Query, heat, lines, number, rows, stack
-from dashboards.queries import narrowed, percentile, percentiles, rate, share
+from dashboards.panels import About, Panel, heat, lines, number, rows, stack
+from dashboards.queries import Query, narrowed, percentile, percentiles, rate, share
 
 DURATION = "mcp_server_operation_duration_seconds"
 COUNT = f"{DURATION}_count"
@@ -45,14 +45,14 @@ def total_rate() -> Panel:
 
 def highest_errors(limits: Limits) -> Panel:
     """The worst agent type, as the alert sees it."""
-    limit = limits.of("high_error_rate")
+    limit = limits.of("high_error_rate", matchers=OF_TYPES)
     about = About(
         "Highest MCP error rate",
         "Share of MCP operations that failed, of the worst agent type, over the window of the alert HighErrorRate. "
         "Faults of the caller do not count.",
         NoData.SIDECAR,
     )
-    query = Query(f"max({limit.expr} >= 0) or 0 * sum({rate(COUNT)})")
+    query = Query(f"max({limit.expr} >= 0) or 0 * sum({rate(narrowed(COUNT, OF_TYPES))})")
     return number(about, query, unit="percentunit", steps=limit.steps, base=limit.base)
 
 
@@ -202,15 +202,14 @@ def rate_by_type() -> Panel:
 
 def errors(limits: Limits) -> Panel:
     """How much fails, by agent type, against the alert's limit."""
-    limit = limits.of("high_error_rate")
+    limit = limits.of("high_error_rate", matchers=OF_TYPES)
     about = About(
         "Error rate by agent type",
         "Share of MCP operations that ended in an error of the agent; dashed: the limit of the alert HighErrorRate.",
         NoData.SIDECAR,
     )
-    part, whole = (narrowed(each, OF_TYPES) for each in limits.ratio("high_error_rate"))
-    none = f"0 * sum by (agent_type) ({rate(whole)})"
-    query = Query(f"({share(part, whole, ['agent_type'])}) or {none}", "{{agent_type}}")
+    none = f"0 * sum by (agent_type) ({rate(narrowed(COUNT, OF_TYPES))})"
+    query = Query(f"({limit.expr} >= 0) or {none}", "{{agent_type}}")
     return lines(about, query, unit="percentunit", limit=limit).sized(8)
 
 

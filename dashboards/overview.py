@@ -5,7 +5,8 @@ from dashboards.board import Board, Row
 from dashboards.conventions import Colour, NoData
 from dashboards.fields import Step
 from dashboards.limits import Limits
-from dashboards.panels import About, Panel, Query, bars, number
+from dashboards.panels import About, Panel, bars, number
+from dashboards.queries import Query
 
 SCORE_STEPS: list[Step] = [(50, Colour.WARNING), (90, Colour.GOOD)]
 """From where on the exporter calls the system degraded and healthy; below that it is unhealthy."""
@@ -25,11 +26,11 @@ def board(limits: Limits) -> Board:
         name="overview",
         title="Fleet overview",
         description="Is everything fine? If not: which agent or workflow, since when, and who was told.",
-        filters=[variables.agent_type()],
+        filters=[variables.agent_type(), variables.workflow()],
         rows=[
             Row([*verdict, alerts.firing_list(limits).sized(16, 8), health_parts()]),
             Row(_agents(), "Agents"),
-            Row([workflows.success(limits), workflows.overall_runs(), workflows.waits()], "Workflows"),
+            Row([workflows.success(limits), workflows.runs(), workflows.waits()], "Workflows"),
             Row([security.by_reason(), security.denials(), security.decision_latency()], "Security"),
             Row([operations.rate_by_type(), operations.errors(limits), operations.overall_latency()], "MCP operations"),
             Row(_below(limits), "Infrastructure and notifications"),

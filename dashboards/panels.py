@@ -23,6 +23,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from dashboards import fields
 from dashboards.conventions import MEANING, Colour, datasource
 from dashboards.limits import Limit
+from dashboards.queries import Query
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,6 @@ class About:
     """Shown instead of data: why there is none."""
     is_empty_when_healthy: bool = False
     """Whether having nothing to show is the good case."""
-
-
-@dataclass(frozen=True)
-class Query:
-    """One PromQL expression and how its series are called."""
-
-    expr: str
-    legend: str = "__auto"
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
 """PromQL that several panels share, as named values and small functions."""
 
 from collections.abc import Iterable, Sequence
-
-from dashboards.panels import Query
+from dataclasses import dataclass
 
 AGENTS = 'agent_type=~"$agent_type"'
 ONE_AGENT = 'agent_type=~"$agent_type", agent=~"$agent"'
@@ -10,6 +9,14 @@ FIRING = 'ALERTS{alertstate="firing", alertname!="Watchdog"}'
 RULES_ARE_EVALUATED = 'on () ALERTS{alertname="Watchdog", alertstate="firing"}'
 SUBJECTS = ("job", "instance", "service", "rule_group", "integration", "agent_type", "workflow", "agent")
 """Labels that say what an alert is about, the most telling last."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """One PromQL expression and how its series are called."""
+
+    expr: str
+    legend: str = "__auto"
 
 
 def rate(selector: str) -> str:
@@ -46,8 +53,3 @@ def narrowed(selector: str, matchers: str) -> str:
     name, _, rest = selector.partition("{")
     own = rest.removesuffix("}")
     return f"{name}{{{', '.join(part for part in (own, matchers) if part)}}}"
-
-
-def positive(expr: str) -> str:
-    """Return the expression without the series that are 0."""
-    return f"({expr}) > 0"

@@ -5,8 +5,8 @@ from dashboards.board import Board, Row
 from dashboards.conventions import MEANING, Colour, NoData
 from dashboards.fields import Column
 from dashboards.limits import Limits
-from dashboards.panels import About, Panel, Query, number, rows, state
-from dashboards.queries import FIRING
+from dashboards.panels import About, Panel, number, rows, state
+from dashboards.queries import FIRING, Query
 
 SECURITY = FIRING.replace("{", '{component="security", ')
 FRESH_SECONDS = 300

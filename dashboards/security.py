@@ -4,8 +4,8 @@ from contract.vocabulary import AuthResult, AuthzResult
 from dashboards.board import Board, Row
 from dashboards.conventions import Colour, NoData
 from dashboards.limits import Limits
-from dashboards.panels import About, Panel, Query, heat, lines, number, stack
-from dashboards.queries import percentile, percentiles, rate, share
+from dashboards.panels import About, Panel, heat, lines, number, stack
+from dashboards.queries import Query, percentile, percentiles, rate, share
 
 AUTHENTICATIONS = "mcp_auth_authentications_total"
 AUTHORIZATIONS = "mcp_auth_authorizations_total"

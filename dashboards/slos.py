@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from dashboards.board import Board, Row
 from dashboards.conventions import Colour, NoData
 from dashboards.fields import Step
-from dashboards.panels import About, Panel, Query, lines, number
+from dashboards.panels import About, Panel, lines, number
+from dashboards.queries import Query
 
 WINDOWS = ("5m", "1h", "6h", "3d")
 BUDGET_STEPS: list[Step] = [(0.0, Colour.WARNING), (0.25, Colour.GOOD)]

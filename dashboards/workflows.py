@@ -5,8 +5,8 @@ from dashboards import variables
 from dashboards.board import Board, Row
 from dashboards.conventions import Colour, NoData
 from dashboards.limits import Limits
-from dashboards.panels import About, Panel, Query, bars, heat, lines, number, stack, timeline
-from dashboards.queries import narrowed, percentile, percentiles, rate
+from dashboards.panels import About, Panel, bars, heat, lines, number, stack, timeline
+from dashboards.queries import Query, narrowed, percentile, percentiles, rate
 
 CHOSEN = 'workflow=~"$workflow"'
 NO_RUN = "No run has ended within the alert's window."
@@ -35,7 +35,7 @@ def board(limits: Limits) -> Board:
 
 def lowest_success(limits: Limits) -> Panel:
     """The worst workflow, as the alert sees it."""
-    limit = limits.of("workflow_failure")
+    limit = limits.of("workflow_failure", matchers=CHOSEN)
     about = About(
         "Lowest workflow success",
         "Share of ended runs that completed, of the worst workflow, over the window of the alert WorkflowFailure. "
@@ -86,7 +86,7 @@ def last_success() -> Panel:
 
 def success(limits: Limits) -> Panel:
     """Success of each workflow against the alert's limit."""
-    limit = limits.of("workflow_failure")
+    limit = limits.of("workflow_failure", matchers=CHOSEN)
     about = About(
         "Workflow success",
         "Share of ended runs that completed, by workflow; dashed: the limit of the alert WorkflowFailure.",
@@ -99,13 +99,6 @@ def runs() -> Panel:
     """How runs end."""
     about = About("Workflow runs by outcome", "Runs that ended, a second, by how they ended.", NoData.WORKFLOWS)
     query = Query(f"sum by (outcome) ({rate(narrowed('mcp_workflow_runs_total', CHOSEN))})", "{{outcome}}")
-    return stack(about, query, unit="ops", legends=tuple(RunOutcome)).sized(8)
-
-
-def overall_runs() -> Panel:
-    """How runs of all workflows end."""
-    about = About("Workflow runs by outcome", "Runs that ended, a second, by how they ended.", NoData.WORKFLOWS)
-    query = Query(f"sum by (outcome) ({rate('mcp_workflow_runs_total')})", "{{outcome}}")
     return stack(about, query, unit="ops", legends=tuple(RunOutcome)).sized(8)
 
 
@@ -185,8 +178,8 @@ def waits() -> Panel:
         "Runs that wait", "Runs that wait to start, and runs that wait for a person, by what for.", NoData.WORKFLOWS
     )
     queries = [
-        Query("sum(mcp_workflow_queue_depth)", "to start"),
-        Query("sum by (kind) (mcp_workflow_human_pending)", "for {{kind}}"),
+        Query(f"sum(mcp_workflow_queue_depth{{{CHOSEN}}})", "to start"),
+        Query(f"sum by (kind) (mcp_workflow_human_pending{{{CHOSEN}}})", "for {{kind}}"),
     ]
     return lines(about, *queries, unit="none").sized(8)
 

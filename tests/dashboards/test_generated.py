@@ -1,0 +1,147 @@
+"""What is committed is what is generated, and the command says where it is not."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from dashboards.__main__ import POLICIES, files, main
+from dashboards.conventions import DATASOURCE_UID, FOLDER
+from rules import pack
+from tests.dashboards.reading import GENERATED, NAMES, Json, board, panels
+
+BUNDLED = {"stat", "bargauge", "timeseries", "state-timeline", "heatmap", "table", "row"}
+"""Panel types that every Grafana from 11 on brings along."""
+
+
+def test_committed_dashboards_are_fresh(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--check"]) == 0, capsys.readouterr().out
+
+
+def test_generation_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    assert files(tmp_path, POLICIES) == files(tmp_path, POLICIES)
+
+
+def test_a_changed_dashboard_is_reported_and_mended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--output", str(tmp_path)]) == 0
+    changed = tmp_path / "overview.json"
+    changed.write_text(changed.read_text().replace("Fleet overview", "Mine"))
+
+    assert main(["--check", "--output", str(tmp_path)]) == 1
+    assert '-  "title": "Mine"' in capsys.readouterr().out
+    assert main(["--output", str(tmp_path)]) == 0
+    assert main(["--check", "--output", str(tmp_path)]) == 0
+
+
+def test_a_dashboard_that_is_no_longer_made_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "old.json").write_text("{}")
+
+    assert main(["--output", str(tmp_path)]) == 0
+    assert not (tmp_path / "old.json").exists()
+
+
+def test_a_moved_threshold_moves_on_every_dashboard(tmp_path: Path) -> None:
+    policies = tmp_path / "policies"
+    shutil.copytree(POLICIES, policies)
+    security = policies / "security.yaml"
+    security.write_text(security.read_text().replace("above: 10\n", "above: 40\n"))
+
+    written = files(tmp_path, policies)
+
+    for name in ("overview", "security"):
+        shown = next(
+            panel
+            for panel in json.loads(written[tmp_path / f"{name}.json"])["panels"]
+            if panel["title"] == "Failed authentications in a minute"
+        )
+        assert shown["fieldConfig"]["defaults"]["thresholds"]["steps"][1] == {"color": "dark-red", "value": 41.0}
+
+
+def test_broken_policies_end_with_their_problems_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "agents.yaml").write_text("component: nothing\npolicies: {}\n")
+
+    with pytest.raises(SystemExit) as ended:
+        main(["--policies", str(tmp_path), "--output", str(tmp_path / "out")])
+
+    assert ended.value.code == 2
+    assert "agents.yaml:1: component" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_dashboard_passes_through_the_model_of_grafana_unchanged(name: str) -> None:
+    text = json.dumps(Dashboard.from_json(board(name)), cls=JSONEncoder)
+
+    again: Json = json.loads(text)
+    assert {key: again[key] for key in again if key not in ("annotations", "panels")} == {
+        key: value for key, value in board(name).items() if key not in ("annotations", "panels")
+    }
+    assert [panel["title"] for panel in again["panels"]] == [panel["title"] for panel in board(name)["panels"]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_dashboard_needs_no_plugin_that_grafana_does_not_bundle(name: str) -> None:
+    assert {panel["type"] for panel in board(name)["panels"]} <= BUNDLED
+    assert "__inputs" not in board(name)
+    assert "${DS_" not in (GENERATED / f"{name}.json").read_text()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_panel_says_why_it_may_be_empty(name: str) -> None:
+    for panel in panels(name):
+        assert panel["fieldConfig"]["defaults"]["noValue"].endswith(("?", ".")), panel["title"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_dashboard_has_a_stable_uid_a_crosshair_and_links_that_keep_variables(name: str) -> None:
+    model = board(name)
+
+    assert model["uid"] == f"mcp-lookout-{name}"
+    assert model["graphTooltip"] == 1
+    [link] = model["links"]
+    assert (link["includeVars"], link["keepTime"], link["tags"]) == (True, True, model["tags"])
+    assert "id" not in model
+    assert "version" not in model
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_filter_offers_all(name: str) -> None:
+    for variable in board(name)["templating"]["list"][1:]:
+        assert variable["includeAll"]
+        assert variable["multi"]
+        assert variable["allValue"] == ".*"
+        assert variable["current"]["value"] == "$__all"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_filter_filters_something(name: str) -> None:
+    text = (GENERATED / f"{name}.json").read_text()
+
+    for variable in board(name)["templating"]["list"][1:]:
+        assert f'=~\\"${variable["name"]}\\"' in text
+
+
+def test_graphs_end_their_legends_in_values() -> None:
+    for name in NAMES:
+        for panel in panels(name):
+            if panel["type"] == "timeseries":
+                assert panel["options"]["legend"]["calcs"] == ["lastNotNull", "max"], panel["title"]
+
+
+def test_alerts_lead_to_dashboards_panels_and_variables_that_exist() -> None:
+    for policy in pack.read(POLICIES):
+        leads_to = policy.terms.dashboard
+        found = board(leads_to.uid.removeprefix("mcp-lookout-"))
+        assert set(leads_to.labels) <= {variable["name"] for variable in found["templating"]["list"]}, policy.name
+        assert leads_to.panel is None or leads_to.panel in {panel["id"] for panel in found["panels"]}, policy.name
+
+
+def test_the_folder_and_the_data_source_are_those_that_are_provisioned() -> None:
+    provisioning = GENERATED.parent / "provisioning"
+
+    assert f"folder: {FOLDER}\n" in (provisioning / "dashboards" / "dashboards.yaml").read_text()
+    assert f"uid: {DATASOURCE_UID}\n" in (provisioning / "datasources" / "datasources.yaml").read_text()
