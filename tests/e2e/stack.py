@@ -1,0 +1,137 @@
+"""A running stack on free ports whose clocks run fast: real programs, the committed configuration, shorter waits."""
+
+import json
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
+
+from contract.fields import format_duration, parse_duration
+from contract.ports import ENDPOINTS
+from deploy.native.layout import Layout
+from deploy.native.packages import fetch_missing
+from deploy.native.runner import Runner
+from deploy.native.services import NEEDED, Table
+
+HASTE = 15
+"""How much shorter than committed the waiting times are; ranges of queries stay as they are."""
+
+_WAITS = (
+    "for",
+    "keep_firing_for",
+    "group_wait",
+    "group_interval",
+    "scrape_interval",
+    "evaluation_interval",
+    "interval",
+)
+_WAIT = re.compile(rf"^(?P<key>[ -]*(?:{'|'.join(_WAITS)}): )(?P<time>\w+)$", re.MULTILINE)
+_opener = build_opener(ProxyHandler({}))
+
+
+def hasten(text: str) -> str:
+    """Shorten every waiting time of a configuration file, to a second at the least."""
+    return _WAIT.sub(lambda match: match["key"] + _shorter(match["time"]), text)
+
+
+def _shorter(duration: str) -> str:
+    return format_duration(max(1.0, round(parse_duration(duration) / HASTE)))
+
+
+def free_ports() -> Mapping[str, str]:
+    """Return environment variables that move every endpoint to ports that are free now."""
+    with ExitStack() as held:
+        return {endpoint.variable: str(_free_range(endpoint.count, held)) for endpoint in ENDPOINTS.values()}
+
+
+def _free_range(count: int, held: ExitStack) -> int:
+    """Return the first of `count` free ports in a row, bound until the stack of contexts is left."""
+    for _ in range(200):
+        with ExitStack() as attempt:
+            first = _bind(0, attempt)
+            try:
+                for offset in range(1, count):
+                    _bind(first + offset, attempt)
+            except (OSError, OverflowError):
+                continue
+            held.push(attempt.pop_all())
+            return first
+    raise RuntimeError(f"no {count} free ports in a row")
+
+
+def _bind(port: int, held: ExitStack) -> int:
+    bound = held.enter_context(socket.socket())
+    bound.bind(("127.0.0.1", port))
+    number: int = bound.getsockname()[1]
+    return number
+
+
+class Stack:
+    """The running stack, as a user reaches it."""
+
+    def __init__(self, table: Table, runner: Runner) -> None:
+        self._table = table
+        self.runner = runner
+
+    def url(self, endpoint: str, path: str = "") -> str:
+        """Return the URL of an endpoint of contract.ports."""
+        return self._table.url(endpoint, path)
+
+    def json(self, endpoint: str, path: str) -> Any:
+        """Return what an endpoint answers to GET, as JSON."""
+        return json.loads(get(self.url(endpoint, path))[1])
+
+    def fault(self, name: str, *, broken: bool) -> None:
+        """Break or heal something, as `make demo-break` and `make demo-heal` do."""
+        method = "POST" if broken else "DELETE"
+        _opener.open(Request(self.url("demo_control", f"/faults/{name}"), method=method), timeout=10).close()  # noqa: S310
+
+    def sample(self, query: str) -> float | None:
+        """Return the value of an instant query with one sample, None when it has none."""
+        found = self.json("prometheus", f"/api/v1/query?query={_quote(query)}")["data"]["result"]
+        return float(found[0]["value"][1]) if found else None
+
+
+def _quote(text: str) -> str:
+    from urllib.parse import quote
+
+    return quote(text, safe="")
+
+
+def get(url: str) -> tuple[int, str]:
+    """Return status and text of a page, also of an error."""
+    try:
+        with _opener.open(url, timeout=10) as response:
+            return response.status, response.read().decode()
+    except HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+    """Return the condition's first true value; fail with `what` and the last value when the time is over."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}; last: {value!r}"
+        time.sleep(0.2)
+    return value
+
+
+@contextmanager
+def running(folder: Path, environ: Mapping[str, str]) -> Iterator[Stack]:
+    """Run the whole stack below a folder and end it afterwards."""
+    layout = Layout(folder / "native")
+    fetch_missing(NEEDED)
+    layout.write(environ)
+    for file in (*layout.etc.rglob("*.yaml"), *layout.etc.rglob("*.yml")):
+        file.write_text(hasten(file.read_text(encoding="utf-8")), encoding="utf-8")
+    table, runner = Table(layout, environ), Runner(layout.state)
+    try:
+        runner.up([service for service in table.services() if service.name != "grafana"])
+        yield Stack(table, runner)
+    finally:
+        runner.down()
