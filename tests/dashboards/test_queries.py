@@ -1,0 +1,157 @@
+"""Every query of every dashboard, answered by a real Prometheus that scrapes a healthy and a broken system."""
+
+import asyncio
+import json
+import math
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import yaml
+
+from dashboards.__main__ import POLICIES, boards
+from dashboards.limits import Limits
+from deploy.native.packages import Release
+from rules import pack
+from tests.alertmanager.programs import running
+from tests.dashboards.reading import NAMES, Target, board, filled, targets
+from tests.dashboards.synthetic import system
+from tests.tools import tool
+
+SCRAPES = 6
+DEADLINE_SECONDS = 60.0
+DURATIONS = {"__rate_interval": "15s", "__range": "1m", "__interval": "1s"}
+WATCHDOG = {"alert": "Watchdog", "expr": "vector(1)", "labels": {"severity": "info", "component": "lookout"}}
+FIRING = [
+    {"alert": "AgentDown", "expr": "mcp_agent_up == 0", "labels": {"severity": "critical", "component": "agents"}},
+    {"alert": "SecurityBreach", "expr": "vector(11)", "labels": {"severity": "critical", "component": "security"}},
+]
+
+
+@dataclass
+class Prometheus:
+    """A started Prometheus."""
+
+    url: str
+    session: aiohttp.ClientSession
+
+    async def get(self, path: str, **parameters: str | float) -> list[Any]:
+        """Return what the API answers; a query that it does not understand fails the test."""
+        async with self.session.get(f"{self.url}/api/v1/{path}", params=parameters) as response:
+            answer = await response.json()
+        assert answer["status"] == "success", f"{answer['error']}: {parameters}"
+        data = answer["data"]
+        found: list[Any] = data if isinstance(data, list) else data["result"]
+        return found
+
+    async def is_ready(self) -> bool:
+        """Return whether it answers queries yet."""
+        async with self.session.get(f"{self.url}/-/ready") as response:
+            return response.ok
+
+    async def until_scraped(self) -> None:
+        """Wait until every target was scraped often enough for rates, and the Watchdog fires."""
+        asked = f'min(count_over_time(up[1m])) >= {SCRAPES} and on () ALERTS{{alertname="Watchdog"}}'
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not (await self.is_ready() and await self.get("query", query=asked)):
+                await asyncio.sleep(0.2)
+
+    async def answer(self, target: Target) -> list[Any]:
+        """Return the series with values that Grafana would draw."""
+        expr, now = filled(target.target["expr"], DURATIONS), time.time()
+        if target.target.get("instant"):
+            found = await self.get("query", query=expr, time=now)
+            return [each for each in found if not math.isnan(float(each["value"][1]))]
+        found = await self.get("query_range", query=expr, start=now - 5, end=now, step=1)
+        return [each for each in found if any(not math.isnan(float(value)) for _, value in each["values"])]
+
+
+@asynccontextmanager
+async def prometheus(release: Release, folder: Path, *, is_broken: bool) -> AsyncIterator[Prometheus]:
+    """Run a Prometheus that scrapes a synthetic system and itself."""
+    async with system(is_broken=is_broken) as address, aiohttp.ClientSession() as session:
+        own = folder / "own.json"
+        jobs = [{"job_name": "exporter", "static_configs": [{"targets": [address]}]}]
+        jobs += [{"job_name": "incident-desk", "static_configs": [{"targets": [address]}]}] if is_broken else []
+        jobs.append({"job_name": "prometheus", "file_sd_configs": [{"files": [str(own)], "refresh_interval": "1s"}]})
+        rules = [WATCHDOG, *(FIRING if is_broken else [])]
+        (folder / "rules.yaml").write_text(
+            yaml.safe_dump({"groups": [{"name": "test", "interval": "1s", "rules": rules}]})
+        )
+        config = {
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+            "rule_files": ["rules.yaml"],
+            "scrape_configs": jobs,
+        }
+        (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+        command = (
+            tool("prometheus", release),
+            f"--config.file={folder}/prometheus.yml",
+            f"--storage.tsdb.path={folder}/data",
+        )
+        async with running(*command, "--web.listen-address=127.0.0.1:0", cwd=folder) as url:
+            own.write_text(json.dumps([{"targets": [url.removeprefix("http://")]}]))
+            started = Prometheus(url, session)
+            await started.until_scraped()
+            yield started
+
+
+def empty_when_healthy() -> set[tuple[str, str]]:
+    """Return the panels that are marked so, by dashboard."""
+    made = boards(Limits(pack.read(POLICIES)))
+    return {
+        (board.name, panel.about.title)
+        for board in made
+        for row in board.rows
+        for panel in row.panels
+        if panel.about.is_empty_when_healthy
+    }
+
+
+async def empty_panels(asked: Prometheus) -> set[tuple[str, str]]:
+    """Return the panels for which no query has an answer."""
+    seen = {(name, target.panel["title"]) for name in NAMES for target in targets(name) if await asked.answer(target)}
+    return {(name, target.panel["title"]) for name in NAMES for target in targets(name)} - seen
+
+
+async def test_in_a_healthy_system_exactly_the_panels_marked_so_are_empty(tmp_path: Path) -> None:
+    async with prometheus("new", tmp_path, is_broken=False) as started:
+        assert await empty_panels(started) == empty_when_healthy()
+
+
+@pytest.mark.parametrize("release", ["new", "old"])
+async def test_in_a_broken_system_every_panel_shows_data(tmp_path: Path, release: Release) -> None:
+    async with prometheus(release, tmp_path, is_broken=True) as started:
+        assert await empty_panels(started) == set()
+        await check_legends(started)
+        await check_variables(started)
+        await check_annotations(started)
+
+
+async def check_legends(asked: Prometheus) -> None:
+    """Every label of a legend is on some series of its query."""
+    for target in (target for name in NAMES for target in targets(name)):
+        wanted = set(re.findall(r"{{(\w+)}}", target.target["legendFormat"]))
+        there = {label for series in await asked.answer(target) for label in series["metric"]}
+        assert wanted <= there, target.where
+
+
+async def check_variables(asked: Prometheus) -> None:
+    """Every variable has values to choose from."""
+    for name in NAMES:
+        for variable in board(name)["templating"]["list"][1:]:
+            found = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
+            assert found
+            assert await asked.get(f"label/{found[2]}/values", **{"match[]": filled(found[1])}), variable["name"]
+
+
+async def check_annotations(asked: Prometheus) -> None:
+    """Every annotation has something to mark."""
+    for annotation in board("overview")["annotations"]["list"]:
+        assert await asked.get("query", query=annotation["expr"]), annotation["name"]
