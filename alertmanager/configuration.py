@@ -5,7 +5,7 @@ from typing import Any
 
 from alertmanager import integrations, receivers, routing
 from alertmanager.receivers import Receivers
-from contract.config import ConfigError, Finding, load
+from contract.config import Finding, load
 from rules.pack import Pack
 
 

@@ -86,7 +86,9 @@ _WRITERS: Mapping[str, Callable[[Any], dict[str, Any]]] = MappingProxyType(
 
 def receiver(name: str, channel: Channel) -> dict[str, Any]:
     """Return the receiver of a channel."""
-    written = {f"{kind}_configs": [write(target) for target in getattr(channel, kind)] for kind, write in _WRITERS.items()}
+    written = {
+        f"{kind}_configs": [write(target) for target in getattr(channel, kind)] for kind, write in _WRITERS.items()
+    }
     return {"name": name, **{kind: configs for kind, configs in written.items() if configs}}
 
 

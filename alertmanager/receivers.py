@@ -29,6 +29,13 @@ def _check_address(address: str) -> str:
     return address
 
 
+def _require_one(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    # Not min_length: pydantic counts only the good ones, and would report a bad one twice.
+    if not addresses:
+        raise ValueError("nobody to write to; give at least one address")
+    return addresses
+
+
 SecretPath = Annotated[str, AfterValidator(_check_secret)]
 """A secret by the name of its file; the path is relative to where Alertmanager runs."""
 Address = Annotated[str, AfterValidator(_check_address)]
@@ -51,7 +58,7 @@ class PagerDuty(Model):
 class Email(Model):
     """People, by e-mail."""
 
-    to: tuple[Address, ...] = Field(min_length=1)
+    to: Annotated[tuple[Address, ...], AfterValidator(_require_one)]
 
 
 class Webhook(Model):
@@ -152,7 +159,9 @@ def check(receivers: Receivers) -> Iterator[Finding]:
     if receivers.smtp is None:
         for name, channel in receivers.channels.items():
             if channel.email:
-                yield Finding(("channels", name, "email"), "no mail server to send by", "add smtp: {smarthost: …, from: …}")
+                yield Finding(
+                    ("channels", name, "email"), "no mail server to send by", "add smtp: {smarthost: …, from: …}"
+                )
 
 
 def check_secrets(receivers: Receivers, folder: Path) -> Iterator[Finding]:

@@ -15,7 +15,9 @@ HERE = Path("rules")
 def files(policies: Path, link_file: Path, out: Path) -> dict[Path, str]:
     """Return every generated file with its text; raises ConfigError."""
     read, addresses = pack.read(policies), links.read(link_file)
-    head = {concern: conventions.GENERATED_BY.format(source=f"rules/policies/{concern}.yaml") for concern in read.concerns()}
+    head = {
+        concern: conventions.GENERATED_BY.format(source=f"rules/policies/{concern}.yaml") for concern in read.concerns()
+    }
     rules = {out / name: value for name, value in render.rule_files(read, addresses).items()}
     tests = {out / "tests" / name: value for name, value in unit_tests.test_files(read, addresses).items()}
     return {path: yaml_text.dump(value, head[path.stem]) for path, value in {**rules, **tests}.items()}

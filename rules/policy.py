@@ -98,6 +98,9 @@ class Policy:
     terms: Terms
     file: Path
 
+    def __str__(self) -> str:
+        return self.name
+
     @property
     def alert(self) -> str:
         """Name of its alert."""

@@ -1,0 +1,109 @@
+"""Each alert reaches exactly the union of its channels, by the word of amtool of both supported ends."""
+
+import subprocess
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import yaml
+
+from contract.vocabulary import Severity
+from rules import pack
+from tests.tools import tool
+
+CONFIG = Path("alertmanager/generated/alertmanager.yml")
+PACK = pack.read(Path("rules/policies"))
+Release = Literal["old", "new"]
+both_releases = pytest.mark.parametrize("release", ["old", "new"])
+
+# The seeds' own words; not read from the policies, so that a changed policy is noticed.
+SEEDS = {
+    "AgentDown": ("critical", "slack,email,pagerduty"),
+    "HighErrorRate": ("major", "slack,email"),
+    "WorkflowFailure": ("major", "slack,email"),
+    "ResourceExhaustion": ("major", "slack,email"),
+    "SecurityBreach": ("critical", "slack,email,pagerduty,security_team"),
+}
+
+
+def receivers_of(release: Release, **labels: str) -> str:
+    pairs = [f"{name}={value}" for name, value in labels.items()]
+    command: list[str | Path] = [tool("amtool", release), "config", "routes", "test", f"--config.file={CONFIG}", *pairs]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def config() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(CONFIG.read_text())
+    return loaded
+
+
+@both_releases
+def test_amtool_accepts_the_configuration(tmp_path: Path, release: Release) -> None:
+    (tmp_path / "templates").symlink_to(Path("alertmanager/templates").resolve())
+    copy = tmp_path / CONFIG.name
+    copy.write_text(CONFIG.read_text())
+    done = subprocess.run([tool("amtool", release), "check-config", copy], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 templates" in done.stdout
+
+
+@both_releases
+@pytest.mark.parametrize("alert", SEEDS)
+def test_a_seed_alert_reaches_exactly_its_channels(release: Release, alert: str) -> None:
+    severity, channels = SEEDS[alert]
+    assert receivers_of(release, alertname=alert, severity=severity) == channels
+
+
+@pytest.mark.parametrize(("policy", "severity"), [*product(PACK, Severity)], ids=str)
+def test_severity_never_changes_who_is_told(policy: Any, severity: Severity) -> None:
+    named = [channel for channel in config_channels() if channel in policy.terms.channels]
+    assert receivers_of("new", alertname=policy.alert, severity=severity.value) == ",".join(named or ["nobody"])
+
+
+def config_channels() -> list[str]:
+    return [receiver["name"] for receiver in config()["receivers"] if receiver["name"] != "nobody"]
+
+
+@both_releases
+def test_the_watchdog_reaches_nobody(release: Release) -> None:
+    assert receivers_of(release, alertname="Watchdog", severity="info") == "nobody"
+    [nobody] = [receiver for receiver in config()["receivers"] if receiver["name"] == "nobody"]
+    assert nobody == {"name": "nobody"}
+
+
+@both_releases
+def test_an_alert_that_no_policy_knows_reaches_the_fallback(release: Release) -> None:
+    assert receivers_of(release, alertname="SomebodysOwn", severity="critical") == "slack"
+
+
+def test_severity_sets_the_pace() -> None:
+    for route in config()["route"]["routes"][1:]:
+        pace = {child["matchers"][0]: child for child in route["routes"]}
+        critical, major = pace['severity="critical"'], pace['severity="major"']
+        assert (critical["group_wait"], critical["repeat_interval"]) == ("10s", "1h")
+        assert (major["group_wait"], major["repeat_interval"]) == ("30s", "4h")
+        assert route["continue"] is True
+
+
+def test_inhibition_needs_its_labels_on_both_sides() -> None:
+    for rule in config()["inhibit_rules"]:
+        for label in rule["equal"]:
+            assert f'{label}!=""' in rule["source_matchers"]
+            assert f'{label}!=""' in rule["target_matchers"]
+
+
+def test_every_receiver_tells_of_the_end() -> None:
+    for receiver in config()["receivers"]:
+        for key, targets in receiver.items():
+            if key != "name":
+                assert all(target["send_resolved"] for target in targets), receiver["name"]
+
+
+def test_no_secret_stands_in_the_configuration() -> None:
+    text = CONFIG.read_text()
+    assert "api_url:" not in text
+    assert "routing_key:" not in text
+    assert "password:" not in text
+    assert "url_file" not in text.replace("api_url_file", "")
