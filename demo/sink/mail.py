@@ -16,7 +16,7 @@ MAX_BYTES = 10 * 1024 * 1024
 MAX_HTML = 500_000
 _ADDRESS = re.compile(r"https?://[^\s<>\"']+")
 _ANCHOR = re.compile(r"<a\s[^>]*href=[\"'](https?://[^\"']+)[\"'][^>]*>(.*?)</a>", re.IGNORECASE | re.DOTALL)
-_SEVERITY = re.compile(r"^\s*severity:\s*(\w+)", re.IGNORECASE | re.MULTILINE)
+_FIELD = re.compile(r"^([A-Z][A-Za-z ]{1,20}):[ \t]+(?!https?://)(\S.{0,100})$", re.MULTILINE)
 
 
 class Mailbox:
@@ -64,8 +64,8 @@ def read(content: bytes, recipients: list[str]) -> Message:
     markup = _part(mail, "html")
     text = _part(mail, "plain") or html.unescape(re.sub(r"<[^>]+>", " ", markup))
     subject = str(mail.get("subject", "(no subject)"))
-    severity = _SEVERITY.search(text)
-    known = facts(subject, severity[1] if severity else "")
+    fields = tuple((label, value.strip()) for label, value in _FIELD.findall(text.replace("\r\n", "\n"))[:12])
+    known = facts(subject, next((value for label, value in fields if label.lower() == "severity"), ""))
     return Message(
         channel="email",
         title=subject[:1024],
@@ -74,6 +74,7 @@ def read(content: bytes, recipients: list[str]) -> Message:
         alert=known.alert,
         state=known.state,
         severity=known.severity,
+        fields=fields,
         links=_links(text, markup),
         html=markup[:MAX_HTML],
         raw=content.decode("utf-8", "replace")[:MAX_RAW],

@@ -25,6 +25,8 @@ class Message:
     state: str = ""
     """firing, acknowledged, resolved, or empty where it does not say."""
     severity: str = ""
+    fields: tuple[tuple[str, str], ...] = ()
+    """Label and value of what it says in short."""
     links: tuple[tuple[str, str], ...] = ()
     """Label and address."""
     dedup_key: str = ""
@@ -44,8 +46,10 @@ class Message:
 def restored(document: dict[str, Any]) -> Message:
     """Return the message of a document; raises TypeError or KeyError when it is none."""
     fields = {name: value for name, value in document.items() if name != "accepted"}
-    links = tuple((str(label), str(url)) for label, url in fields.pop("links"))
-    return Message(links=links, **fields)
+    pairs: dict[str, Any] = {
+        name: tuple((str(label), str(value)) for label, value in fields.pop(name)) for name in ("fields", "links")
+    }
+    return Message(**pairs, **fields)
 
 
 class Facts(NamedTuple):

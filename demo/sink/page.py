@@ -94,19 +94,16 @@ def _card(message: Message, now: float) -> Html:
     badges += [_badge(word, word) for word in (message.state, message.severity) if word]
     to = tag("span", f"to {message.to}", class_="to") if message.to else None
     top = tag("div", *badges, to, _time(message.received, now), class_="top")
-    body = (
-        tag("div", rich(message.text, is_escaped=message.channel == "slack"), class_="text") if message.text else None
-    )
     refused = tag("p", "Refused: ", tag("strong", message.refusal), class_="reason") if message.refusal else None
     return tag(
         "article",
         top,
         tag("h2", message.title),
         refused,
-        body,
+        None if message.html else _text(message),
+        _fields(message),
         _links(message),
-        _mail(message),
-        _original(message),
+        tag("div", _mail(message), _original(message), class_="folds"),
         class_=f"card {_kind(message)}",
         id=f"message-{message.id}",
     )
@@ -119,6 +116,18 @@ def _kind(message: Message) -> str:
     return "is-resolved" if message.state == "resolved" else f"is-{message.severity or 'plain'}"
 
 
+def _text(message: Message) -> Html | None:
+    if not message.text:
+        return None
+    return tag("div", rich(message.text, is_escaped=message.channel == "slack"), class_="text")
+
+
+def _fields(message: Message) -> Html | None:
+    if not message.fields:
+        return None
+    return tag("dl", *(tag("div", tag("dt", label), tag("dd", rich(value))) for label, value in message.fields))
+
+
 def _links(message: Message) -> Html | None:
     if not message.links:
         return None
@@ -126,7 +135,7 @@ def _links(message: Message) -> Html | None:
 
 
 def _mail(message: Message) -> Html | None:
-    """Return the mail as its reader sees it: in a frame that runs nothing and loads nothing."""
+    """Return both parts of a mail to unfold, its HTML in a frame that runs nothing and loads nothing."""
     if not message.html:
         return None
     frame = tag(
@@ -136,7 +145,8 @@ def _mail(message: Message) -> Html | None:
         loading="lazy",
         title="The mail as its reader sees it",
     )
-    return tag("details", tag("summary", "As mail"), frame)
+    text = tag("details", tag("summary", "As text"), _text(message))
+    return joined(tag("details", tag("summary", "As mail"), frame), text)
 
 
 def _original(message: Message) -> Html | None:
@@ -159,7 +169,8 @@ def _incident(incident: Incident, now: float) -> Html:
         tag("div", *badges, tag("span", span, class_="to"), _time(first.received, now), class_="top"),
         tag("h2", first.title),
         tag("p", "triggered ", _moment(first.received), Html(" · ") if ended else None, ended, class_="span"),
-        tag("div", rich(first.text), class_="text") if first.text else None,
+        _text(first),
+        _fields(first),
         _links(first),
         tag("p", "dedup key ", tag("code", first.dedup_key), class_="key"),
         class_=f"card {_kind(first) if incident.is_open else 'is-resolved'}",

@@ -86,14 +86,20 @@ def read(event: Json, dedup_key: str) -> Message:
     """Return what an event says."""
     payload = event["payload"] if isinstance(event.get("payload"), dict) else {}
     details = payload.get("custom_details")
-    told = details if isinstance(details, dict) else {}
+    told = details if isinstance(details, dict) else {"details": details}
+    # What stands in a link already, and what is empty, need not be read again.
+    links = [link for link in _list(event.get("links")) if isinstance(link, dict)]
+    addresses = [link.get("href") for link in links]
+    values = {str(name): str(value).strip() for name, value in told.items() if value and value not in addresses}
     title = str(payload.get("summary") or event.get("event_action") or "(no summary)")
     known = facts(title, str(told.get("severity") or payload.get("severity") or ""))
-    links = [link for link in _list(event.get("links")) if isinstance(link, dict)]
     return Message(
         channel="pagerduty",
         title=title[:1024],
-        text="\n".join(f"*{name.replace('_', ' ').title()}:* {value}" for name, value in told.items()),
+        text="\n".join(value for value in values.values() if "\n" in value),
+        fields=tuple(
+            (name.replace("_", " ").capitalize(), value) for name, value in values.items() if "\n" not in value
+        ),
         alert=known.alert,
         state=ACTIONS.get(str(event.get("event_action")), ""),
         severity=known.severity,

@@ -73,12 +73,13 @@ def read(payload: Json, refused: str = "") -> Message:
     first = attachments[0] if attachments else {}
     title = _string(first.get("title")) or _string(first.get("fallback")) or (lines[0] if lines else "(no text)")
     fields = [f for attachment in attachments for f in attachment.get("fields") or [] if isinstance(f, dict)]
-    told = {_string(field.get("title")).lower(): _string(field.get("value")) for field in fields}
-    known = facts(title, told.get("severity", ""))
+    told = tuple((_string(field.get("title")), _plain(_string(field.get("value")))) for field in fields)
+    known = facts(title, next((value for label, value in told if label.lower() == "severity"), ""))
     return Message(
         channel="slack",
         title=_plain(title)[:1024],
-        text="\n".join([line for line in lines if line != title] + [f"*{k.title()}:* {v}" for k, v in told.items()]),
+        text="\n".join(line for line in lines if line != title),
+        fields=told,
         to=_string(payload.get("channel")),
         alert=known.alert,
         state=known.state,
@@ -161,8 +162,8 @@ def _links(attachments: list[Json], payload: Json) -> Iterator[tuple[str, str]]:
 
 
 def _plain(text: str) -> str:
-    """Return Slack's escaped text as people read it."""
-    return html.unescape(_LINK.sub(lambda found: found[2] or found[1], text))
+    """Return Slack's escaped text as people read it, without marks."""
+    return html.unescape(_LINK.sub(lambda found: found[2] or found[1], text)).replace("*", "")
 
 
 def _string(found: Any) -> str:
