@@ -14,6 +14,7 @@ COPY exporter exporter
 COPY auth_sidecar auth_sidecar
 COPY demo demo
 COPY deploy deploy
+COPY docs/runbooks docs/runbooks
 # The project itself, so that it knows its version; the code stays in /app, compiled for a quick start.
 RUN /opt/lookout/bin/pip install --no-deps --editable . \
     && /opt/lookout/bin/python -m compileall -q . /opt/lookout/lib

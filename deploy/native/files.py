@@ -18,9 +18,9 @@ def write_if_changed(file: Path, text: str, *, mode: int = 0o644) -> bool:
     return True
 
 
-def digest(paths: Iterable[Path]) -> str:
-    """Return a digest of the files, and of every file in the folders, with their names."""
-    result = hashlib.sha256()
+def digest(paths: Iterable[Path], text: str = "") -> str:
+    """Return a digest of the text, the files, and every file in the folders, with their names."""
+    result = hashlib.sha256(text.encode())
     for path in paths:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file() and file.suffix != ".pyc":

@@ -53,9 +53,17 @@ def _identity_by_ps(pid: int) -> str | None:
 
 
 def start(
-    name: str, command: Sequence[str], *, log: Path, folder: Path, environ: Mapping[str, str], code: str, config: str
+    name: str,
+    command: Sequence[str],
+    *,
+    log: Path,
+    records: Path,
+    folder: Path | None = None,
+    environ: Mapping[str, str],
+    code: str,
+    config: str,
 ) -> Record:
-    """Start a process in a session of its own, its output in the log file, and remember it in the folder.
+    """Start a process in a session of its own, its output in the log file, and remember it among the records.
 
     Raises OSError when the program cannot be run.
     """
@@ -64,10 +72,16 @@ def start(
         log.replace(log.with_suffix(".old.log"))
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environ, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=folder,
+            env=environ,
+            start_new_session=True,
         )
     record = Record(name, process.pid, identity(process.pid) or "", tuple(command), code, config)
-    remember(record, folder)
+    remember(record, records)
     process.returncode = 0  # it is to outlive this one: silences the warning about a child that still runs
     return record
 

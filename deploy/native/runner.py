@@ -49,6 +49,13 @@ class Service:
     reload: str | None = None
     """URL to POST to after a change; without one a change starts the service again."""
     environ: Mapping[str, str] = field(default_factory=dict)
+    folder: Path | None = None
+    """Where relative paths of the program start; the runner's own folder otherwise."""
+
+    @property
+    def program(self) -> str:
+        """Digest of everything that only a new start can change, but for the command."""
+        return digest(self.code, f"{self.folder} {dict(self.environ)}")
 
 
 class Runner:
@@ -110,9 +117,10 @@ class Runner:
                 service.name,
                 service.command,
                 log=log,
-                folder=self.records,
+                records=self.records,
+                folder=service.folder,
                 environ={**os.environ, **service.environ},
-                code=digest(service.code),
+                code=service.program,
                 config=digest(service.config),
             )
         except OSError as error:
@@ -166,7 +174,7 @@ class Runner:
 
 def _is_current(record: Record, service: Service) -> bool:
     """Tell whether the running process is the one that would be started now, apart from what it can reload."""
-    same_program = record.command == service.command and record.code == digest(service.code)
+    same_program = record.command == service.command and record.code == service.program
     return same_program and (service.reload is not None or record.config == digest(service.config))
 
 

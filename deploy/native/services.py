@@ -181,6 +181,7 @@ class Table:
             ports=self._ports("alertmanager"),
             config=(folder,),
             reload=self.url("alertmanager", "/-/reload"),
+            folder=folder,  # Alertmanager looks for a receiver's secret files where it runs, not beside its file
         )
 
     def _node_exporter(self) -> Service:

@@ -28,7 +28,7 @@ def start(tmp_path: Path, code: str, started: list[process.Record]) -> process.R
     """Start Python code and wait until it speaks."""
     log = tmp_path / "log" / "service.log"
     command = (sys.executable, "-c", code)
-    record = process.start("service", command, log=log, folder=tmp_path / "run", environ={}, code="c", config="d")
+    record = process.start("service", command, log=log, records=tmp_path / "run", environ={}, code="c", config="d")
     started.append(record)
     while "waits" not in process.last_lines(log):
         assert record.is_running, process.last_lines(log)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -114,6 +115,15 @@ def test_changed_command_is_started_again(tmp_path: Path, runner: Runner) -> Non
     runner.up([wanted])
     before = pid(runner)
     runner.up([replace(wanted, command=(*wanted.command, "more"))])
+    assert pid(runner) != before
+
+
+@pytest.mark.parametrize("change", [{"environ": {"LOOKOUT_X": "1"}}, {"folder": Path("/")}])
+def test_changed_environment_or_folder_is_started_again(tmp_path: Path, runner: Runner, change: dict[str, Any]) -> None:
+    wanted = service(tmp_path)
+    runner.up([wanted])
+    before = pid(runner)
+    runner.up([replace(wanted, **change)])
     assert pid(runner) != before
 
 
