@@ -120,10 +120,11 @@ class Registry:
         try:
             claimed = jwt.decode(assertion, options={"verify_signature": False})
             client = self._clients[str(claimed.get("sub"))]
+            key = _assertion_key(client, assertion)
             claims = jwt.decode(
                 assertion,
-                _assertion_key(client, assertion),
-                algorithms=ASSERTION_ALGORITHMS,
+                key,
+                algorithms=[name for name in ASSERTION_ALGORITHMS if name == key.algorithm_name],
                 audience=audiences,
                 issuer=client.client_id,
                 options={"require": ["exp", "iss", "sub", "aud", "jti"]},
@@ -157,7 +158,7 @@ def _basic(authorization: str) -> tuple[str, str]:
     return unquote_plus(client_id), unquote_plus(secret)
 
 
-def _assertion_key(client: Client, assertion: str) -> Any:
+def _assertion_key(client: Client, assertion: str) -> jwt.PyJWK:
     key_id = jwt.get_unverified_header(assertion).get("kid")
     keys = jwt.PyJWKSet.from_dict(dict(client.public_keys or {"keys": []})).keys
-    return next(key for key in keys if key_id in (None, key.key_id)).key
+    return next(key for key in keys if key_id in (None, key.key_id))
