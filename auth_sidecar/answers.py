@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from auth_sidecar.decision import Decision, Endpoint
+from auth_sidecar.operations import MessageId
 from contract.vocabulary import AuthReason
 
 METADATA_PATH = "/.well-known/oauth-protected-resource"
@@ -51,8 +52,8 @@ class Answers:
         self._scopes = scopes
         self._retry = str(int(retry_seconds))
 
-    def refuse(self, decision: Decision, endpoint: Endpoint | None = None) -> Answer:
-        """Return the answer to a refused request."""
+    def refuse(self, decision: Decision, endpoint: Endpoint | None = None, message_id: MessageId = None) -> Answer:
+        """Return the answer to a refused request; `message_id` is that of its JSON-RPC message, where it has one."""
         headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
         if decision.status in (401, 403) and decision.reason is not AuthReason.ORIGIN_NOT_ALLOWED:
             headers["WWW-Authenticate"] = self._challenge(decision, endpoint)
@@ -60,7 +61,7 @@ class Answers:
             headers["Retry-After"] = self._retry
         if decision.status == 405:
             headers["Allow"] = "POST, GET, DELETE"
-        return Answer(decision.status, headers, body(decision.status, decision.message_id, decision.reason))
+        return Answer(decision.status, headers, body(decision.status, message_id, decision.reason))
 
     def metadata(self, path: str) -> Answer | None:
         """Return the protected resource metadata (RFC 9728) for a request path, None when that is something else."""
@@ -99,7 +100,7 @@ class Answers:
 _CORS = {"Access-Control-Allow-Origin": "*"}
 
 
-def body(status: int, message_id: str | int | float | None, reason: AuthReason | None = None) -> bytes:
+def body(status: int, message_id: MessageId, reason: AuthReason | None = None) -> bytes:
     """Return the body of a refusal: a JSON-RPC error where the request had an id, else an OAuth error."""
     error, description = _WORDS.get(status, _WORDS[500])
     is_mismatch = reason is AuthReason.HEADER_MISMATCH
@@ -109,6 +110,6 @@ def body(status: int, message_id: str | int | float | None, reason: AuthReason |
     return rpc_error(message_id, code, description, {"error": error})
 
 
-def rpc_error(message_id: str | int | float | None, code: int, message: str, data: Mapping[str, str]) -> bytes:
+def rpc_error(message_id: MessageId, code: int, message: str, data: Mapping[str, str]) -> bytes:
     """Return a JSON-RPC error; codes of our own are HTTP statuses, outside everything that is reserved."""
     return orjson.dumps({"jsonrpc": "2.0", "id": message_id, "error": {"code": code, "message": message, "data": data}})

@@ -16,10 +16,12 @@ from prometheus_client import CollectorRegistry
 from auth_sidecar import rbac
 from auth_sidecar.answers import Answers
 from auth_sidecar.audit_log import AuditLog, Rotation
-from auth_sidecar.config import Claims, Issuer, Route, Settings, SidecarConfig, load
+from auth_sidecar.config import Claims, ForwardAuth, Issuer, Route, Settings, SidecarConfig, load
 from auth_sidecar.decision import Endpoint, Rules
+from auth_sidecar.forward_auth import ForwardAuthEndpoint
 from auth_sidecar.gate import Gate
 from auth_sidecar.key_source import Fetch, KeySource, from_discovery, from_file, from_url
+from auth_sidecar.lean_http import LeanServer
 from auth_sidecar.limits import Lockout, LockoutRules
 from auth_sidecar.operation_metrics import OperationMetrics
 from auth_sidecar.operations import OperationMap
@@ -56,7 +58,8 @@ class Sidecar:
         self._stack = AsyncExitStack()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._is_ready = False
-        self.url = self.admin_url = ""
+        self.url = self.admin_url = self.forward_url = ""
+        self.forward: ForwardAuthEndpoint | None = None
 
     @property
     def settings(self) -> Settings:
@@ -72,7 +75,7 @@ class Sidecar:
         self.audit = await self._open_audit(config)
         self._sessions = await self._stack.enter_async_context(aiohttp.ClientSession())
         self._upstream = await self._stack.enter_async_context(upstream_session(config))
-        self.cache = TokenCache(self.instruments, time.time, config.limits.cached_tokens)
+        self.cache = TokenCache(time.time, config.limits.cached_tokens)
         self.lockout = Lockout(lockout_rules(config), self.instruments, time.monotonic)
         self.sources = {issuer.name: self._source(issuer) for issuer in config.issuers}
         self.gate = Gate(
@@ -86,6 +89,8 @@ class Sidecar:
         await self._watch_keys()
         await self._open_admin(admin_host or config.admin.host, _first(admin_port, config.admin.port))
         await self._open_traffic(host or config.traffic.host, _first(port, config.traffic.port))
+        if config.forward_auth:
+            await self._open_forward_auth(config.forward_auth)
         self._is_ready = True
         return self
 
@@ -129,6 +134,13 @@ class Sidecar:
         server: Server = await serve(app, host, port)
         self._stack.push_async_callback(server.close)
         self.admin_url = server.url
+
+    async def _open_forward_auth(self, config: ForwardAuth) -> None:
+        settings = self.settings.sidecar
+        self.forward = ForwardAuthEndpoint(self.gate, config, endpoints=endpoints(settings), answers=answers(settings))
+        server = await LeanServer(self.forward.handle, settings.limits.header_bytes).start(config.host, config.port)
+        self._stack.push_async_callback(server.close, settings.drain)
+        self.forward_url = server.url + config.path
 
     def _source(self, issuer: Issuer) -> KeySource:
         source = KeySource(
@@ -182,6 +194,8 @@ class Sidecar:
         self.gate.rules = self._rules(settings)
         self.cache.clear()
         self.proxy.endpoints, self.proxy.answers = endpoints(config), answers(config)
+        if self.forward:
+            self.forward.use(self.proxy.endpoints, self.proxy.answers)
         self.proxy.limits, self.proxy.upstream = config.limits, config.upstream
 
 

@@ -1,9 +1,9 @@
 """The form of the audit log: a JSON line a record, sealed with a keyed hash over all its bytes and the record before.
 
-Version 1: a line is `{"v":1,"seq":N,"ts":T,<fields sorted by name>,"prev":P,"mac":M}` in UTF-8 without blanks; P is
-the `mac` of record N-1 (64 zeros for the first) and M the HMAC-SHA256, in hex, of `mcp-lookout-audit-v1`, a zero byte
-and every byte of the line before `,"mac":`. Whoever lacks the key can neither change, insert, reorder nor cut out a
-record unseen; a cut tail is what length and head, scraped by Prometheus, give away.
+Version 1: a line is `{"v":1,"seq":N,"ts":T,<fields>,"prev":P,"mac":M}` in UTF-8 without blanks; P is the `mac` of
+record N-1 (64 zeros for the first) and M the HMAC-SHA256, in hex, of `mcp-lookout-audit-v1`, a zero byte and every
+byte of the line before `,"mac":`. Whoever lacks the key can neither change, insert, reorder nor cut out a record
+unseen; a cut tail is what length and head, scraped by Prometheus, give away.
 """
 
 import hashlib
@@ -46,37 +46,55 @@ class Record:
     seal: str
 
 
-def key_id(key: bytes) -> str:
-    """Return the name of a key: it tells keys apart and gives nothing away."""
-    return hmac.digest(key, b"mcp-lookout-audit-key-id", "sha256").hex()[:16]
+class Sealer:
+    """Computes HMAC-SHA256 (RFC 2104) with one key, whose state is prepared once and not for every record."""
+
+    def __init__(self, key: bytes) -> None:
+        block = (hashlib.sha256(key).digest() if len(key) > 64 else key).ljust(64, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block) + _DOMAIN)
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+        self.key_id = hmac.digest(key, b"mcp-lookout-audit-key-id", "sha256").hex()[:16]
+        """Tells keys apart and gives nothing away."""
+
+    def mac(self, data: bytes) -> str:
+        """Return the seal of a line's bytes, in hex."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(data)
+        outer.update(inner.digest())
+        return outer.hexdigest()
+
+    def seal(self, link: Link, timestamp: str, bodies: Iterable[bytes]) -> tuple[list[bytes], Link]:
+        """Return the lines of the next records, their ends included, and where the chain stands then."""
+        number, head, lines = link.length, link.head, []
+        moment = timestamp.encode()
+        for body in bodies:
+            number += 1
+            line = b'{"v":1,"seq":%d,"ts":"%b",%b,"prev":"%b"' % (number, moment, body, head.encode())
+            head = self.mac(line)
+            lines.append(b'%b,"mac":"%b"}\n' % (line, head.encode()))
+        return lines, Link(number, head)
+
+    def opens(self, line: bytes) -> bool:
+        """Whether this key made the seal of a line (without its end of line)."""
+        body, tail = line[:-_MAC_LENGTH], line[-_MAC_LENGTH:]
+        expected = b'%b%b"}' % (_MAC, self.mac(body).encode())
+        return hmac.compare_digest(expected, tail)
 
 
 def fragment(fields: Mapping[str, Any]) -> bytes:
-    """Return fields in their canonical form, without braces; raises ValueError for names the chain itself uses."""
+    """Return fields sorted by name, without braces; raises ValueError for names the chain itself uses."""
     if not _OWN_FIELDS.isdisjoint(fields):
         raise ValueError("a record cannot carry the chain's own fields")
     return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)[1:-1]
 
 
-def seal(key: bytes, link: Link, timestamp: str, body: bytes) -> tuple[bytes, Link]:
-    """Return the line of the next record, its end of line included, and where the chain stands then."""
-    number = link.length + 1
-    line = b'{"v":1,"seq":%d,"ts":"%b",%b,"prev":"%b"' % (number, timestamp.encode(), body, link.head.encode())
-    mac = hmac.digest(key, _DOMAIN + line, "sha256").hex()
-    return b'%b,"mac":"%b"}\n' % (line, mac.encode()), Link(number, mac)
-
-
-def open_record(keys: Iterable[bytes], line: bytes) -> Record | None:
+def open_record(sealers: Iterable[Sealer], line: bytes) -> Record | None:
     """Return the record of a line (without its end of line) whose seal one of the keys made; None for any other."""
-    body, tail = line[:-_MAC_LENGTH], line[-_MAC_LENGTH:]
-    if not tail.startswith(_MAC) or not tail.endswith(b'"}'):
-        return None
-    mac = tail[len(_MAC) : -2].decode("ascii", "replace")
-    if not any(hmac.compare_digest(hmac.digest(key, _DOMAIN + body, "sha256").hex(), mac) for key in keys):
+    if not any(sealer.opens(line) for sealer in sealers):
         return None
     try:
         fields = orjson.loads(line)
-        return Record(fields["seq"], fields, fields["prev"], mac)
+        return Record(fields["seq"], fields, fields["prev"], fields["mac"])
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -101,8 +119,3 @@ def lines(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         for line in file:
             yield line.rstrip(b"\n")
-
-
-def digest(text: str) -> str:
-    """Return a short one-way name for something that must not be written down."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

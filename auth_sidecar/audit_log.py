@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from auth_sidecar import audit_chain
-from auth_sidecar.audit_chain import Link
+from auth_sidecar.audit_chain import Link, Sealer
 from contract.metrics import Instruments
 from contract.vocabulary import AuditEvent
 
@@ -43,10 +43,7 @@ class Rotation(NamedTuple):
     retention_seconds: float = 365 * 86400.0
 
 
-class _Pending(NamedTuple):
-    event: str
-    body: bytes
-    done: Done
+_Pending = tuple[AuditEvent, bytes, Done]
 
 
 class AuditLog:
@@ -65,8 +62,7 @@ class AuditLog:
         """Name the folder and the keys of the chain, the one in use first; nothing is touched before `open()`."""
         self.folder = folder
         self.link = Link()
-        self._keys = tuple(keys)
-        self._key = keys[0]
+        self._sealers = tuple(Sealer(key) for key in keys)
         self._durability = durability
         self._rotation = rotation
         self._clock = clock
@@ -90,7 +86,7 @@ class AuditLog:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        recovered = recover(self.folder, self._keys)
+        recovered = recover(self.folder, self._sealers)
         self.link = recovered.link
         self._broken.set(not recovered.is_whole)
         notes = {"torn_bytes": recovered.torn_bytes} if recovered.torn_bytes else {}
@@ -98,7 +94,7 @@ class AuditLog:
 
     def submit(self, event: AuditEvent, body: bytes, done: Done) -> None:
         """Add a record (see `audit_chain.fragment`) to the next batch; `done` is called when it is written or not."""
-        self._pending.append(_Pending(event, body, done))
+        self._pending.append((event, body, done))
         if not self._is_scheduled:
             self._is_scheduled = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -144,10 +140,7 @@ class AuditLog:
         """Seal a batch, write it whole or not at all, and return where the chain stands then."""
         try:
             self._rotate_if_due()
-            link, timestamp, lines = self.link, self._timestamp(), []
-            for pending in batch:
-                line, link = audit_chain.seal(self._key, link, timestamp, pending.body)
-                lines.append(line)
+            lines, link = self._sealers[0].seal(self.link, self._timestamp(), [body for _, body, _ in batch])
             self._append(b"".join(lines))
         except OSError as error:
             logger.error("audit records could not be written", extra={"error": str(error), "records": len(batch)})
@@ -171,10 +164,10 @@ class AuditLog:
             self._errors.inc(len(batch))
         else:
             self._advance(link)
-            for event, count in Counter(pending.event for pending in batch).items():
-                self._events[AuditEvent(event)].inc(count)
-        for pending in batch:
-            pending.done(link is not None)
+            for event, count in Counter([event for event, _, _ in batch]).items():
+                self._events[event].inc(count)
+        for _, _, done in batch:
+            done(link is not None)
 
     def _advance(self, link: Link) -> None:
         self.link = link
@@ -192,7 +185,7 @@ class AuditLog:
         if self._file >= 0:
             os.close(self._file)
         self._file, self._size, self._opened_at = fresh, 0, self._clock()
-        self._note("segment_started", reason=reason, key_id=audit_chain.key_id(self._key), **notes)
+        self._note("segment_started", reason=reason, key_id=self._sealers[0].key_id, **notes)
         self._drop_expired(path)
 
     def _drop_expired(self, current: Path) -> None:
@@ -209,8 +202,8 @@ class AuditLog:
     def _note(self, action: str, **fields: str | int) -> None:
         """Write a record about the log itself, at once."""
         body = audit_chain.fragment({"event": AuditEvent.ADMIN, "action": action, **fields})
-        line, link = audit_chain.seal(self._key, self.link, self._timestamp(), body)
-        self._append(line)
+        lines, link = self._sealers[0].seal(self.link, self._timestamp(), [body])
+        self._append(lines[0])
         self._events[AuditEvent.ADMIN].inc()
         self._advance(link)
 
@@ -227,14 +220,14 @@ class Recovered(NamedTuple):
     torn_bytes: int = 0
 
 
-def recover(folder: Path, keys: Sequence[bytes]) -> Recovered:
+def recover(folder: Path, sealers: Sequence[Sealer]) -> Recovered:
     """Find where the chain of a folder ends; a last line that was cut short by a crash is removed."""
     torn = 0
     for path in reversed(audit_chain.segments(folder)):
         torn += _cut_torn_line(path)
         line = _last_line(path)
         if line:
-            record = audit_chain.open_record(keys, line)
+            record = audit_chain.open_record(sealers, line)
             if record:
                 return Recovered(Link(record.number, record.seal), True, torn)
             return Recovered(Link(_number_after(folder, path), audit_chain.GENESIS), False, torn)

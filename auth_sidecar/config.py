@@ -53,6 +53,17 @@ class Admin(Listen):
     port: int = Field(default=ENDPOINTS["sidecar_admin"].port, ge=0, le=65535)
 
 
+class ForwardAuth(Listen):
+    """The port where a reverse proxy asks whether a request may pass."""
+
+    trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = (
+        ipaddress.IPv4Network("127.0.0.0/8"),
+        ipaddress.IPv6Network("::1/128"),
+    )
+    """Who may ask, and is believed about the client's address, host and path."""
+    path: str = Field(default="/auth", pattern=r"^/[A-Za-z0-9._~-]+$")
+
+
 class ResourceServer(Model):
     """What this sidecar protects, as tokens and clients name it."""
 
@@ -185,6 +196,7 @@ class SidecarConfig(Model):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     traffic: Traffic = Traffic()
     admin: Admin = Admin()
+    forward_auth: ForwardAuth | None = None
     resource: ResourceServer
     issuers: tuple[Issuer, ...] = Field(min_length=1)
     roles_file: RelativePath | None = None

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
+from urllib.parse import parse_qsl
 
 from auth_sidecar import rbac
 from auth_sidecar.operations import AUTHENTICATED, Action, OperationMap, Refused
@@ -14,7 +15,6 @@ from contract.vocabulary import AuditEvent, AuthReason
 
 PROXY = "proxy"
 FORWARD = "forward"
-_MAX_VERDICTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -58,38 +58,39 @@ class Ask:
         return token
 
 
+def printable(request_id: str) -> str:
+    """Return a client's request id as far as it may be written down."""
+    return request_id[:128] if request_id.isascii() and request_id.isprintable() else ""
+
+
+def has_query_token(query: str) -> bool:
+    """Whether a query string carries an access token (RFC 6750, section 2.3), however it is spelt."""
+    return bool(query) and any(name.lower() == "access_token" for name, _ in parse_qsl(query, keep_blank_values=True))
+
+
 class Decision(NamedTuple):
-    """What was decided; `status` is 200 for an allowed request, else the HTTP status that refuses it."""
+    """What was decided; holds nothing of the single request, so that it can be remembered for a caller."""
 
     event: AuditEvent
     reason: AuthReason
     status: int
+    """200 for an allowed request, else the HTTP status that refuses it."""
     principal: Principal | None = None
-    action: Action | None = None
+    method: str = ""
+    name: str = ""
     permission: str = ""
     role: str = NO_ROLE
     rule: str = ""
     scopes: tuple[str, ...] = ()
     """All scopes that the operation needs, when one is lacking."""
     issuer: str = ""
-    message_id: str | int | float | None = None
+    record: bytes = b""
+    """The part of the audit record that is the same for every request decided like this."""
 
     @property
     def is_allowed(self) -> bool:
         """Whether the request may pass."""
         return self.status == 200
-
-
-class _Judgement(NamedTuple):
-    """The part of a decision that depends on nothing but roles, scopes, endpoint and action."""
-
-    event: AuditEvent
-    reason: AuthReason
-    status: int
-    permission: str
-    role: str
-    rule: str
-    scopes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -105,7 +106,6 @@ class Rules:
     """Permission -> scopes it needs besides the role."""
     scope_includes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     allows_unaudited: bool = False
-    _known: dict[tuple[object, ...], _Judgement] = field(default_factory=dict)
 
     def refuses_before_credentials(self, ask: Ask) -> AuthReason | None:
         """Return why a request is refused whoever sends it: a foreign Origin or Host (DNS rebinding)."""
@@ -115,54 +115,34 @@ class Rules:
             return AuthReason.ORIGIN_NOT_ALLOWED
         return None
 
-    def judge(self, principal: Principal, endpoint: Endpoint, action: Action) -> _Judgement:
-        """Return the verdict about an action, remembered for callers with the same rights."""
-        key = (principal.roles, principal.scopes, endpoint.path, action.method, action.name)
-        known = self._known.get(key)
-        if known is None:
-            known = _judge(self, principal, endpoint, action)
-            if len(self._known) >= _MAX_VERDICTS:
-                self._known.clear()
-            self._known[key] = known
-        return known
-
     def _answers(self, host: str) -> bool:
         name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
         return host in self.hosts or name in self.hosts or name.strip("[]") in self.hosts
 
 
 def authorize(rules: Rules, principal: Principal, endpoint: Endpoint | None, action: Action | Refused) -> Decision:
-    """Decide whether an authenticated caller may do something; pure but for the memory of earlier verdicts."""
+    """Decide whether an authenticated caller may do something."""
     if isinstance(action, Refused):
-        return Decision(AuditEvent.AUTHZ_DENY, action.reason, action.status, principal, message_id=action.message_id)
+        return Decision(AuditEvent.AUTHZ_DENY, action.reason, action.status, principal)
+    decided = Decision(AuditEvent.AUTHZ_DENY, AuthReason.UNMAPPED_OPERATION, 403, principal, action.method, action.name)
     if endpoint is None:
-        return Decision(AuditEvent.AUTHZ_DENY, AuthReason.UNMAPPED_OPERATION, 404, principal, action)
-    judged = rules.judge(principal, endpoint, action)
-    return Decision(
-        judged.event, judged.reason, judged.status, principal, action,
-        judged.permission, judged.role, judged.rule, judged.scopes, message_id=action.message_id,
-    )  # fmt: skip
-
-
-def _judge(rules: Rules, principal: Principal, endpoint: Endpoint, action: Action) -> _Judgement:
+        return decided._replace(status=404)
     permission = endpoint.operations.permission(action.method, action.name)
     if permission is None:
-        return _Judgement(AuditEvent.AUTHZ_DENY, AuthReason.UNMAPPED_OPERATION, 403, "", NO_ROLE, "not mapped")
+        return decided
     needed = rules.scopes.get(permission, ())
+    decided = decided._replace(permission=permission, scopes=needed)
     if not covered(principal.scopes, needed, rules.scope_includes):
-        return _Judgement(
-            AuditEvent.AUTHZ_DENY, AuthReason.INSUFFICIENT_SCOPE, 403, permission, NO_ROLE, "scope", needed
-        )
+        return decided._replace(reason=AuthReason.INSUFFICIENT_SCOPE)
     if permission == AUTHENTICATED:
-        return _Judgement(AuditEvent.AUTH_SUCCESS, AuthReason.OK, 200, permission, NO_ROLE, "any valid token")
+        return decided._replace(event=AuditEvent.AUTH_SUCCESS, reason=AuthReason.OK, status=200)
     tool = action.name if action.method == "tools/call" else None
     resource = rbac.Resource(endpoint.agent, endpoint.agent_type, tool, endpoint.workflow)
     verdict = rbac.decide(rules.policy, principal.roles, permission, resource)
-    if verdict.is_allowed:
-        return _Judgement(AuditEvent.AUTHZ_ALLOW, AuthReason.OK, 200, permission, verdict.role, verdict.rule)
-    return _Judgement(
-        AuditEvent.AUTHZ_DENY, AuthReason.NO_PERMISSION, 403, permission, verdict.role, verdict.rule, needed
-    )
+    decided = decided._replace(role=verdict.role, rule=verdict.rule)
+    if not verdict.is_allowed:
+        return decided._replace(reason=AuthReason.NO_PERMISSION)
+    return decided._replace(event=AuditEvent.AUTHZ_ALLOW, reason=AuthReason.OK, status=200)
 
 
 def covered(held: frozenset[str], needed: tuple[str, ...], includes: Mapping[str, tuple[str, ...]]) -> bool:

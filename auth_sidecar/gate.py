@@ -5,36 +5,31 @@ answered; whatever nobody foresaw is a denial, logged and counted.
 """
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from auth_sidecar import audit_chain
-from auth_sidecar.decision import Ask, Decision, Rules, authorize
+from auth_sidecar.decision import Ask, Decision, Endpoint, Rules, authorize
+from auth_sidecar.gate_metrics import GateMetrics
 from auth_sidecar.key_source import KeySource
 from auth_sidecar.limits import Lockout, client_of
 from auth_sidecar.operations import Action, Refused
-from auth_sidecar.principal import Method, Principal
 from auth_sidecar.rbac import NO_ROLE
-from auth_sidecar.token_cache import TokenCache
+from auth_sidecar.token_cache import Caller, TokenCache
 from auth_sidecar.tokens import Refusal
 from contract.metrics import Instruments
-from contract.vocabulary import AuditEvent, AuthReason, AuthResult, AuthzResult
+from contract.vocabulary import AuditEvent, AuthReason
 
 logger = logging.getLogger(__name__)
 
-Decided = Callable[[Decision], None]
+Decided = Callable[[Caller | Refusal | None, Decision], None]
 ReadAction = Callable[[], Awaitable[Action | Refused]]
 
-_RESULTS: Mapping[AuditEvent, tuple[AuthResult, AuthzResult | None]] = {
-    AuditEvent.AUTH_SUCCESS: (AuthResult.SUCCESS, None),
-    AuditEvent.AUTH_FAILURE: (AuthResult.FAILURE, None),
-    AuditEvent.AUTH_ERROR: (AuthResult.ERROR, None),
-    AuditEvent.AUTHZ_ALLOW: (AuthResult.SUCCESS, AuthzResult.ALLOW),
-    AuditEvent.AUTHZ_DENY: (AuthResult.SUCCESS, AuthzResult.DENY),
-    AuditEvent.AUTHZ_ERROR: (AuthResult.SUCCESS, AuthzResult.ERROR),
-}
+MAX_DECISIONS = 256
+"""Decisions that are remembered for one caller."""
 _ERRORS = frozenset({AuthReason.INTERNAL_ERROR, AuthReason.KEYS_UNAVAILABLE})
 _NOT_AN_ATTEMPT = frozenset({AuthReason.MISSING_AUTH_HEADER, AuthReason.LOCKED_OUT, *_ERRORS})
 """Failures that say nothing about who tries; they lock nobody out."""
@@ -67,7 +62,7 @@ class Gate:
         self.lockout = lockout
         self._cache = cache
         self._audit = audit
-        self._counts = _Counts(instruments)
+        self._metrics = GateMetrics(instruments)
 
     async def decide(self, ask: Ask, read_action: ReadAction) -> Decision:
         """Decide about a request whose action has to be awaited; the action is read only of authenticated callers."""
@@ -84,7 +79,7 @@ class Gate:
                 waiting = time.perf_counter()
                 action = await read_action()
                 waited = time.perf_counter() - waiting
-                decision = authorize(self.rules, caller, ask.endpoint, action)
+                decision = self.authorize(caller, ask.endpoint, action)
         except Exception:
             decision = surprise()
         return await self._recorded(ask, decision, started + waited)
@@ -92,20 +87,21 @@ class Gate:
     def decide_now(self, ask: Ask, action: Action | Refused, decided: Decided) -> bool:
         """Decide without waiting for anything but the record; False, and nothing done, when keys must be fetched."""
         started = time.perf_counter()
+        caller: Caller | Refusal | None = None
         try:
             caller = self.authenticate(ask)
-            if isinstance(caller, Refusal):
-                if self.may_be_new_key(caller):
-                    return False
-                decision = refused(caller)
+            if isinstance(caller, Caller):
+                decision = self.authorize(caller, ask.endpoint, action)
+            elif self.may_be_new_key(caller):
+                return False
             else:
-                decision = authorize(self.rules, caller, ask.endpoint, action)
+                decision = refused(caller)
         except Exception:
             decision = surprise()
-        self.record(ask, decision, started, decided)
+        self.record(ask, decision, started, functools.partial(decided, caller))
         return True
 
-    def authenticate(self, ask: Ask) -> Principal | Refusal:
+    def authenticate(self, ask: Ask) -> Caller | Refusal:
         """Say who asks, or why that cannot be believed."""
         reason = self.rules.refuses_before_credentials(ask)
         if reason:
@@ -114,29 +110,46 @@ class Gate:
         if isinstance(token, AuthReason):
             return Refusal(token)
         known = self._cache.get(token)
+        self._metrics.looked_up(known is not None)
         if known is not None:
             return known
         if self.lockout.is_locked(client_of(ask.client)):
             return Refusal(AuthReason.LOCKED_OUT)
         found = self.rules.verifier.verify(token)
-        if isinstance(found, Principal):
-            self._cache.put(token, found)
-        return found
+        if isinstance(found, Refusal):
+            return found
+        caller = Caller(found)
+        self._cache.put(token, caller)
+        return caller
+
+    def authorize(self, caller: Caller, endpoint: Endpoint | None, action: Action | Refused) -> Decision:
+        """Decide what a caller may do; the same question is answered from memory until the rules change."""
+        if endpoint is None or isinstance(action, Refused):
+            return authorize(self.rules, caller.principal, endpoint, action)
+        key = (endpoint.path, action.method, action.name)
+        known = caller.decisions.get(key)
+        if known is None:
+            known = authorize(self.rules, caller.principal, endpoint, action)
+            known = known._replace(record=_decision_record(endpoint, known))
+            if len(caller.decisions) >= MAX_DECISIONS:
+                caller.decisions.clear()
+            caller.decisions[key] = known
+        return known
 
     def may_be_new_key(self, refusal: Refusal) -> bool:
         """Whether the issuer's keys may be fetched once more because of this refusal."""
         source = self.sources.get(refusal.issuer)
         return source is not None and refusal.reason in _MAY_BE_NEW_KEY and source.may_refetch()
 
-    def record(self, ask: Ask, decision: Decision, started: float, decided: Decided) -> None:
+    def record(self, ask: Ask, decision: Decision, started: float, decided: Callable[[Decision], None]) -> None:
         """Write the record of a decision, count it, and only then hand it on."""
         if decision.event is AuditEvent.AUTH_FAILURE and decision.reason not in _NOT_AN_ATTEMPT:
             self.lockout.failed(client_of(ask.client))
-        body = _body(ask, decision)
+        body = record_of(ask, decision)
 
         def settle(is_written: bool) -> None:
             final = decision if is_written else self._unwritten(decision)
-            self._counts.count(ask.mode, final, time.perf_counter() - started)
+            self._metrics.decided(ask.mode, final, time.perf_counter() - started)
             decided(final)
 
         self._audit.submit(decision.event, body, settle)
@@ -156,9 +169,9 @@ class Gate:
         if not decision.is_allowed:
             return decision
         if self.rules.allows_unaudited:
-            self._counts.bypassed("audit")
+            self._metrics.bypassed("audit")
             return decision
-        return Decision(AuditEvent.AUTHZ_ERROR, AuthReason.INTERNAL_ERROR, 503, decision.principal, decision.action)
+        return Decision(AuditEvent.AUTHZ_ERROR, AuthReason.INTERNAL_ERROR, 503, decision.principal)
 
 
 def refused(refusal: Refusal) -> Decision:
@@ -181,55 +194,38 @@ _AUTHENTICATION_STATUS = {
 }
 
 
-class _Counts:
-    """The metrics of decisions, their children looked up once."""
-
-    def __init__(self, instruments: Instruments) -> None:
-        self._instruments = instruments
-        self._children: dict[tuple[str, ...], Any] = {}
-
-    def count(self, mode: str, decision: Decision, seconds: float) -> None:
-        result, verdict = _RESULTS[decision.event]
-        reason = AuthReason.OK if result is AuthResult.SUCCESS else decision.reason
-        self._child("mcp_auth_authentications_total", result, reason).inc()
-        if verdict:
-            self._child("mcp_auth_authorizations_total", verdict, decision.reason, decision.role).inc()
-        self._child("mcp_auth_decision_duration_seconds", mode).observe(seconds)
-
-    def bypassed(self, control: str) -> None:
-        self._child("mcp_auth_fail_open_total", control).inc()
-
-    def _child(self, *key: str) -> Any:
-        child = self._children.get(key)
-        if child is None:
-            child = self._children[key] = self._instruments.child(*key)
-        return child
+def record_of(ask: Ask, decision: Decision) -> bytes:
+    """Return the audit record of a decision; never a credential."""
+    request = {"client": ask.client, "http_method": ask.http_method, "mode": ask.mode}
+    if ask.request_id:
+        request["request_id"] = ask.request_id
+    return audit_chain.fragment(request) + b"," + (decision.record or _decision_record(ask.endpoint, decision))
 
 
-def _body(ask: Ask, decision: Decision) -> bytes:
-    """Return the record of a decision: who, what, where, how it was decided and by which rule; never a credential."""
-    principal, action, endpoint = decision.principal, decision.action, ask.endpoint
+def _decision_record(endpoint: Endpoint | None, decision: Decision) -> bytes:
+    """Return what is the same for every request decided like this: who, what, where, how and by which rule."""
+    principal = decision.principal
     fields: dict[str, object] = {
         "event": decision.event,
         "reason": decision.reason,
         "status": decision.status,
-        "mode": ask.mode,
-        "client": ask.client,
-        "http_method": ask.http_method,
-        "request_id": ask.request_id,
         "agent": endpoint.agent if endpoint else "",
         "agent_type": endpoint.agent_type if endpoint else "",
-        "method": action.method if action else "",
-        "name": action.name if action else "",
+        "method": decision.method,
+        "name": decision.name,
         "permission": decision.permission,
         "role": decision.role if decision.role != NO_ROLE else "",
         "rule": decision.rule,
-        "actor": principal.subject if principal else "",
-        "actor_kind": principal.kind if principal else "",
-        "client_id": principal.client_id if principal else "",
-        "issuer": principal.issuer if principal else decision.issuer,
-        "auth_method": principal.method if principal else Method.NONE,
-        "token_id": principal.token_id if principal else "",
-        "roles": principal.roles if principal else (),
+        "issuer": decision.issuer,
     }
-    return audit_chain.fragment(fields)
+    if principal:
+        fields |= {
+            "actor": principal.subject,
+            "actor_kind": principal.kind,
+            "client_id": principal.client_id,
+            "issuer": principal.issuer,
+            "auth_method": principal.method,
+            "token_id": principal.token_id,
+            "roles": principal.roles,
+        }
+    return audit_chain.fragment({name: value for name, value in fields.items() if value})

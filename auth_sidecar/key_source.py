@@ -85,10 +85,11 @@ class KeySource:
         return await asyncio.shield(self._running)
 
     async def keep_fresh(self) -> None:
-        """Fetch the keys again and again until cancelled."""
+        """Fetch the keys again and again until cancelled; the first fetch is the caller's."""
         while True:
-            succeeded = await self.refresh()
-            await asyncio.sleep(self._ttl if succeeded else min(RETRY_SECONDS, self._ttl))
+            age = self._clock() - self._fetched_at
+            await asyncio.sleep(max(self._ttl - age, min(RETRY_SECONDS, self._ttl)))
+            await self.refresh()
 
     def _ended(self, _task: asyncio.Task[bool]) -> None:
         self._running = None

@@ -17,11 +17,15 @@ MODERN = "2026-07-28"
 """First revision whose headers mirror the body."""
 NAMED_METHODS = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 """Methods that act on something named in `params`, and under which key."""
+MIRRORED = ("mcp-protocol-version", "mcp-method", "mcp-name")
+"""Headers that repeat what the body says."""
 AUTHENTICATED = "authenticated"
 """In place of a permission: whoever is authenticated may."""
 META_VERSION = "io.modelcontextprotocol/protocolVersion"
 MAX_TEXT = 512
 """Longest method or name that is taken from a request."""
+
+MessageId = str | int | float | None
 
 _REVISION = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SENTINEL = re.compile(r"=\?base64\?([A-Za-z0-9+/]*={0,2})\?=")
@@ -33,7 +37,7 @@ class Action(NamedTuple):
     method: str
     name: str = ""
     version: str = ""
-    message_id: str | int | float | None = None
+    message_id: MessageId = None
     is_request: bool = False
     """Whether the caller waits for a JSON-RPC answer to `message_id`."""
     arguments: Mapping[str, Any] | None = None
@@ -45,7 +49,7 @@ class Refused(NamedTuple):
 
     reason: AuthReason
     status: int
-    message_id: str | int | float | None = None
+    message_id: MessageId = None
 
 
 def is_modern(version: str) -> bool:
@@ -54,7 +58,10 @@ def is_modern(version: str) -> bool:
 
 
 def read_body(body: bytes, headers: Mapping[str, str]) -> Action | Refused:
-    """Return what a POST asks for by its body; batches, duplicate keys and contradicting headers are refused."""
+    """Return what a POST asks for by its body; batches, duplicate keys and contradicting headers are refused.
+
+    Header names are looked up in lower case.
+    """
     try:
         message = strict_json.parse_object(body)
         params = message.get("params")
@@ -62,7 +69,7 @@ def read_body(body: bytes, headers: Mapping[str, str]) -> Action | Refused:
         action = Action(
             method=_method(message),
             name=_text(fields.get(NAMED_METHODS.get(str(message.get("method")), ""), "")),
-            version=headers.get("MCP-Protocol-Version", ""),
+            version=headers.get("mcp-protocol-version", ""),
             message_id=_message_id(message.get("id")),
             is_request="method" in message and "id" in message,
             arguments=_mapping(fields.get("arguments")),
@@ -77,13 +84,13 @@ def read_body(body: bytes, headers: Mapping[str, str]) -> Action | Refused:
 
 def read_headers(headers: Mapping[str, str], *, is_trusted: bool) -> Action | Refused:
     """Return what a POST asks for by its headers; only `http/post` unless the server behind validates them."""
-    version = headers.get("MCP-Protocol-Version", "")
+    version = headers.get("mcp-protocol-version", "")
     if not (is_trusted and is_modern(version)):
         return Action("http/post", version=version)
-    name = decode_header(headers.get("Mcp-Name", ""))
-    if name is None or max(len(name), len(headers.get("Mcp-Method", ""))) > MAX_TEXT or "Mcp-Method" not in headers:
+    name = decode_header(headers.get("mcp-name", ""))
+    if name is None or max(len(name), len(headers.get("mcp-method", ""))) > MAX_TEXT or "mcp-method" not in headers:
         return Refused(AuthReason.HEADER_MISMATCH, 400)
-    return Action(headers["Mcp-Method"], name, version, is_request=True)
+    return Action(headers["mcp-method"], name, version, is_request=True)
 
 
 def decode_header(value: str) -> str | None:
@@ -156,7 +163,7 @@ def _text(value: object) -> str:
     return value
 
 
-def _message_id(value: object) -> str | int | float | None:
+def _message_id(value: object) -> MessageId:
     return value if isinstance(value, str | int | float) and not isinstance(value, bool) else None
 
 
@@ -169,7 +176,7 @@ def _agree(action: Action, headers: Mapping[str, str]) -> bool:
     stated = (action.meta or {}).get(META_VERSION)
     if stated is not None and stated != action.version and (action.version or is_modern(str(stated))):
         return False
-    named, method = headers.get("Mcp-Name"), headers.get("Mcp-Method")
+    named, method = headers.get("mcp-name"), headers.get("mcp-method")
     if is_modern(action.version) and action.method != "rpc/response":
         needs_name = action.method in NAMED_METHODS
         if method is None or (needs_name and named is None):

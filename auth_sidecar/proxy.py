@@ -7,7 +7,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from urllib.parse import parse_qsl
 
 import aiohttp
 from aiohttp import web
@@ -15,10 +14,11 @@ from aiohttp import web
 from auth_sidecar import headers as headers_
 from auth_sidecar.answers import Answer, Answers, rpc_error
 from auth_sidecar.config import Limits, Upstream
-from auth_sidecar.decision import PROXY, Ask, Decision, Endpoint
+from auth_sidecar.decision import PROXY, Ask, Endpoint, has_query_token, printable
 from auth_sidecar.gate import Gate
 from auth_sidecar.operation_metrics import OperationMetrics, Outcome, Watcher
-from auth_sidecar.operations import Action, Refused, is_modern, read_body
+from auth_sidecar.operations import Action, MessageId, Refused, is_modern, read_body
+from auth_sidecar.principal import Principal
 from contract.vocabulary import AuthReason
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,6 @@ BODY_TIMEOUT_SECONDS = 30.0
 """Longest time a client may take to send a body."""
 DRAIN_SECONDS = 300.0
 """How long an answer is still read that a legacy client has stopped waiting for."""
-MAX_REQUEST_ID = 128
 _BODILESS = {"GET": "http/get", "DELETE": "http/delete"}
 _UPSTREAM_DOWN = {502: "The server behind cannot be reached.", 504: "The server behind does not answer in time."}
 
@@ -67,12 +66,12 @@ class Proxy:
         ask = _ask(request, endpoint, query)
         body = _Body(request, self.limits.body_bytes)
         decision = await self._gate.decide(ask, body.read_action)
-        if not decision.is_allowed or endpoint is None or decision.action is None:
-            response = _response(self.answers.refuse(decision, endpoint))
+        if not decision.is_allowed or endpoint is None or not isinstance(body.action, Action):
+            response = _response(self.answers.refuse(decision, endpoint, body.message_id))
             if not body.is_complete:
                 response.force_close()
             return response
-        return await self._pass_on(request, endpoint, decision, body.data, started)
+        return await self._pass_on(request, endpoint, decision.principal, body, started)
 
     async def close(self) -> None:
         """Give up answers that are still being drained."""
@@ -81,11 +80,11 @@ class Proxy:
         await asyncio.gather(*self._draining, return_exceptions=True)
 
     async def _pass_on(
-        self, request: web.BaseRequest, endpoint: Endpoint, decision: Decision, body: bytes, started: float
+        self, request: web.BaseRequest, endpoint: Endpoint, caller: Principal | None, body: "_Body", started: float
     ) -> web.StreamResponse:
-        assert decision.action is not None  # noqa: S101 - for the type checker
-        action = decision.action
-        asking = asyncio.ensure_future(self._ask_upstream(request, endpoint, decision, body))
+        action = body.action
+        assert isinstance(action, Action)  # noqa: S101 - for the type checker
+        asking = asyncio.ensure_future(self._ask_upstream(request, endpoint, caller, body.data))
         try:
             answer = await asyncio.shield(asking)
         except asyncio.CancelledError:
@@ -109,14 +108,14 @@ class Proxy:
             self._operations.learn(endpoint, watcher.tools)
 
     async def _ask_upstream(
-        self, request: web.BaseRequest, endpoint: Endpoint, decision: Decision, body: bytes
+        self, request: web.BaseRequest, endpoint: Endpoint, caller: Principal | None, body: bytes
     ) -> aiohttp.ClientResponse:
         """Send the request on and return the answer's head; raises TimeoutError when that takes too long."""
         query = request.raw_path.partition("?")[2]
         pairs = list(headers_.inwards(request.headers.items(), keep_authorization=self.upstream.keep_authorization))
         pairs += headers_.forwarded(request.remote or "", request.host, request.scheme)
-        if decision.principal:
-            pairs += headers_.identity(decision.principal)
+        if caller:
+            pairs += headers_.identity(caller)
         async with asyncio.timeout(self.upstream.response_timeout or None):
             return await self._session.request(
                 request.method,
@@ -171,9 +170,18 @@ class _Body:
         self._request = request
         self._limit = limit
         self.data = b""
+        self.action: Action | Refused | None = None
         self.is_complete = not request.can_read_body
 
+    @property
+    def message_id(self) -> MessageId:
+        return self.action.message_id if self.action else None
+
     async def read_action(self) -> Action | Refused:
+        self.action = await self._read_action()
+        return self.action
+
+    async def _read_action(self) -> Action | Refused:
         request = self._request
         if request.method in _BODILESS:
             return Action(_BODILESS[request.method], version=request.headers.get("MCP-Protocol-Version", ""))
@@ -200,7 +208,6 @@ class _Body:
 
 def _ask(request: web.BaseRequest, endpoint: Endpoint | None, query: str) -> Ask:
     headers = request.headers
-    request_id = headers.get("X-Request-Id", "")
     return Ask(
         mode=PROXY,
         http_method=request.method[:16],
@@ -209,14 +216,9 @@ def _ask(request: web.BaseRequest, endpoint: Endpoint | None, query: str) -> Ask
         host=headers.get("Host", ""),
         origin=headers.get("Origin"),
         authorizations=tuple(headers.getall("Authorization", ())),
-        has_query_token=has_token(query),
-        request_id=request_id if request_id.isascii() and request_id.isprintable() else "",
+        has_query_token=has_query_token(query),
+        request_id=printable(headers.get("X-Request-Id", "")),
     )
-
-
-def has_token(query: str) -> bool:
-    """Whether a query string carries an access token (RFC 6750, section 2.3), however it is spelt."""
-    return bool(query) and any(name.lower() == "access_token" for name, _ in parse_qsl(query, keep_blank_values=True))
 
 
 def _response(answer: Answer) -> web.Response:

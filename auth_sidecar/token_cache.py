@@ -1,43 +1,49 @@
-"""Verified tokens by hash, so that a signature is checked once; an entry never outlives the right it stands for."""
+"""Verified credentials by hash, so that a signature is checked once; no entry outlives the right it stands for."""
 
 import hashlib
 from collections.abc import Callable
 
+from auth_sidecar.decision import Decision
 from auth_sidecar.principal import Principal
-from contract.metrics import Instruments
+
+
+class Caller:
+    """A verified principal, and what was decided about it already under the same rules."""
+
+    __slots__ = ("answer", "decisions", "expires_at", "principal")
+
+    def __init__(self, principal: Principal) -> None:
+        self.principal = principal
+        self.expires_at = principal.expires_at
+        self.decisions: dict[tuple[str, str, str], Decision] = {}
+        self.answer = b""
+        """What forward-auth says when this caller may pass; made when it is first needed."""
 
 
 class TokenCache:
-    """Keeps principals of verified tokens until they expire, keys change or something is revoked; bounded."""
+    """Keeps callers until their token expires, keys or rules change, or something is revoked; bounded."""
 
-    def __init__(self, instruments: Instruments, clock: Callable[[], float], max_entries: int = 10_000) -> None:
+    def __init__(self, clock: Callable[[], float], max_entries: int = 10_000) -> None:
         """Take a clock that tells seconds since the epoch."""
         self._clock = clock
         self._max = max_entries
-        self._entries: dict[bytes, Principal] = {}
-        self._hit = instruments.child("mcp_auth_token_cache_requests_total", "hit")
-        self._miss = instruments.child("mcp_auth_token_cache_requests_total", "miss")
+        self._entries: dict[bytes, Caller] = {}
 
-    def get(self, token: str) -> Principal | None:
-        """Return the principal of a token that was verified before and is still in force."""
-        key = hashlib.sha256(token.encode()).digest()
-        principal = self._entries.get(key)
-        if principal is None:
-            self._miss.inc()
-            return None
-        if self._clock() >= principal.expires_at:
+    def get(self, credential: str) -> Caller | None:
+        """Return who a credential stood for when it was verified, if that is still in force."""
+        key = hashlib.sha256(credential.encode("latin-1", "replace")).digest()
+        caller = self._entries.get(key)
+        if caller is not None and self._clock() >= caller.expires_at:
             del self._entries[key]
-            self._miss.inc()
             return None
-        self._hit.inc()
-        return principal
+        return caller
 
-    def put(self, token: str, principal: Principal) -> None:
-        """Remember a verified token; the oldest entry goes when there is no room."""
+    def put(self, credential: str, caller: Caller) -> None:
+        """Remember a verified credential; the oldest entry goes when there is no room."""
         if len(self._entries) >= self._max:
             del self._entries[next(iter(self._entries))]
-        self._entries[hashlib.sha256(token.encode()).digest()] = principal
+        self._entries[hashlib.sha256(credential.encode("latin-1", "replace")).digest()] = caller
 
     def clear(self) -> None:
-        """Forget everything; called when keys, revocations or configuration change."""
+        """Forget everything; called when keys, revocations or rules change."""
         self._entries.clear()

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -65,7 +65,7 @@ class Echo:
         self.seen: list[dict[str, Any]] = []
         self.server: Server | None = None
         self.open_streams = 0
-        self.answer = self.echo
+        self.answer: Callable[[web.Request], Awaitable[web.StreamResponse]] = self.echo
 
     @property
     def url(self) -> str:

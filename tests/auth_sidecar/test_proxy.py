@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
+from mcp_types import TextContent
 
 from auth_sidecar.app import Sidecar
 from tests.auth_sidecar.agents import Echo, sdk_server
@@ -26,6 +27,7 @@ async def test_an_sdk_client_works_through_the_sidecar_in_both_eras(start_sideca
             transport = streamable_http_client(f"{sidecar.url}/kb/mcp", http_client=http)
             async with Client(transport, mode=mode, cache=None) as client:
                 result = await client.call_tool("search_knowledge", {"query": "x"})
+                assert isinstance(result.content[0], TextContent)
                 assert result.content[0].text == "found x"
                 assert (await client.call_tool("broken", {})).is_error
     name = "mcp_server_operation_duration_seconds_count"
@@ -120,11 +122,13 @@ async def _hang_up(sidecar: Sidecar, echo: Echo, **headers: str) -> tuple[asynci
     meta = {"io.modelcontextprotocol/protocolVersion": headers["MCP-Protocol-Version"]}
     message = call("search_knowledge", params={"name": "search_knowledge", "_meta": meta})
     all_headers = {"Authorization": f"Bearer {mint()}", **headers}
-    async with aiohttp.ClientSession() as session:
-        async with session.post(f"{sidecar.url}/kb/mcp", json=message, headers=all_headers) as response:
-            assert response.status == 200
-            await started.wait()
-            response.close()
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{sidecar.url}/kb/mcp", json=message, headers=all_headers) as response,
+    ):
+        assert response.status == 200
+        await started.wait()
+        response.close()
     return cancelled, finish, ended
 
 
