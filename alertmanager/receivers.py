@@ -14,13 +14,16 @@ from contract.fields import HttpUrl, PositiveDuration
 from contract.vocabulary import Severity
 from rules.policy import Name
 
+FOLDER = "/etc/alertmanager"
+"""Where Alertmanager finds its configuration and secrets in a container; a native run translates it."""
+
 _ADDRESS = re.compile(r"[^@\s,<>]+@[^@\s,<>]+")
 
 
 def _check_secret(path: str) -> str:
     if not re.fullmatch(r"secrets/[A-Za-z0-9_][A-Za-z0-9_.-]*", path):
         raise ValueError(f"{path!r} is not a file of the secrets folder; write secrets/<name>")
-    return path
+    return f"{FOLDER}/{path}"
 
 
 def _check_address(address: str) -> str:
@@ -37,7 +40,7 @@ def _require_one(addresses: tuple[str, ...]) -> tuple[str, ...]:
 
 
 SecretPath = Annotated[str, AfterValidator(_check_secret)]
-"""A secret by the name of its file; the path is relative to where Alertmanager runs."""
+"""A secret by the name of its file, made absolute: Alertmanager looks for a relative one where it happens to run."""
 Address = Annotated[str, AfterValidator(_check_address)]
 
 

@@ -130,9 +130,11 @@ def hurried(config: dict[str, Any]) -> dict[str, Any]:
 
 def install(folder: Path, taken: Receiver, generated: Path, templates: Path) -> Path:
     """Lay a generated configuration and its secrets out in a folder, pointed at the receiver; returns its file."""
-    config = yaml.safe_load(
-        generated.read_text().replace("http://sink:9823", taken.url).replace("sink:9825", taken.smtp)
-    )
+    places = {"http://sink:9823": taken.url, "sink:9825": taken.smtp, "/etc/alertmanager": str(folder)}
+    text = generated.read_text()
+    for written, real in places.items():
+        text = text.replace(written, real)
+    config = yaml.safe_load(text)
     config["route"] = hurried(config["route"])
     for part in ("templates", "secrets"):
         (folder / part).mkdir()
