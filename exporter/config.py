@@ -213,7 +213,7 @@ class Health(Model):
     """How the health score is made; docs/health-score.md explains the formula."""
 
     window: PositiveDuration = 600.0
-    weights: dict[HealthComponent, float] = {}
+    weights: dict[HealthComponent, Annotated[float, Field(ge=0)]] = {}
     infrastructure: dict[Name, Check] = _NODE_CHECKS
     security: dict[Name, Check] = _AUTH_CHECKS
 

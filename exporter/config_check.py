@@ -7,6 +7,9 @@ from typing import Any
 from contract import config as contract_config
 from contract.config import Finding, Loaded, Location
 from exporter.config import ExporterConfig, ProbeSettings, resolve
+from exporter.tool_pins import read_pins
+
+RESERVED_TYPES = ("status", "score")
 
 
 def load(path: Path) -> Loaded[ExporterConfig]:
@@ -19,9 +22,31 @@ def check(config: ExporterConfig) -> Iterator[Finding]:
     yield from _check_agents(config)
     yield from _duplicates("workflow_sources", [source.name for source in config.workflow_sources])
     yield from _check_credentials(config)
+    yield from _check_types(config)
+    yield from _check_pins(config)
+
+
+def _check_types(config: ExporterConfig) -> Iterator[Finding]:
     for index, agent_type in enumerate(config.agent_types):
         if agent_type in config.agent_types[:index]:
             yield Finding(("agent_types", index), f"type {agent_type} is listed twice", "remove one")
+        if agent_type in RESERVED_TYPES:
+            message = f"{agent_type} is a reserved word: /health has it beside the types"
+            yield Finding(("agent_types", index), message, "choose another name")
+
+
+def _check_pins(config: ExporterConfig) -> Iterator[Finding]:
+    path = config.pinned_tools
+    if path is None:
+        return
+    if not path.exists():
+        mend = "write it with `python -m exporter pin --config FILE`"
+        yield Finding(("pinned_tools",), f"{path} does not exist yet", mend, is_warning=True)
+        return
+    try:
+        read_pins(path)
+    except (OSError, ValueError) as error:
+        yield Finding(("pinned_tools",), str(error), "")
 
 
 def _check_agents(config: ExporterConfig) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ def report(exporter: Exporter) -> dict[str, Any]:
     return {
         "overall_status": health.status,
         "health_score": _rounded(health.score),
-        "component_health": {part.name: _component(part) for part in health.components}
+        "component_health": {part.name.value: _component(part) for part in health.components}
         | _agents(exporter, health, now),
         "active_alerts": None if problem else active,
         "active_alerts_problem": problem or None,

@@ -1,5 +1,7 @@
 """Server-sent events: the same events however the stream is cut."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +22,7 @@ def test_events_are_read_as_the_standard_says() -> None:
 @given(st.lists(st.integers(0, len(STREAM)), max_size=20))
 def test_the_cut_does_not_matter(cuts: list[int]) -> None:
     parser, ends = EventParser(), sorted({0, *cuts, len(STREAM)})
-    chunks = [STREAM[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    chunks = [STREAM[start:end] for start, end in pairwise(ends)]
     assert [data for chunk in chunks for data in parser.feed(chunk)] == EVENTS
 
 

@@ -1,0 +1,153 @@
+"""Targets from file_sd files: Prometheus' form, re-read on change, a broken file keeps its last good targets."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.config import ExporterConfig
+from exporter.file_sd import TargetFiles
+from exporter.targets import of_config, of_file, unique
+
+Write = Callable[[str, str], Path]
+CONFIG = ExporterConfig.model_validate({"file_sd": [{"files": ["x.yaml"], "timeout": "2s"}]})
+GROUP = [{"targets": ["http://a:1/mcp"], "labels": {"agent": "planner-9", "agent_type": "planner"}}]
+
+
+def config(*patterns: Path, **more: Any) -> ExporterConfig:
+    return ExporterConfig.model_validate({"file_sd": [{"files": [str(pattern) for pattern in patterns]}], **more})
+
+
+def read(name: str, content: str) -> list[Any]:
+    return of_file(Path(name), content.encode(), CONFIG.file_sd[0], CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.json", json.dumps(GROUP)),
+        ("x.json", json.dumps(GROUP, indent="\t")),
+        ("x.yaml", "- targets: ['http://a:1/mcp']\n  labels: {agent: planner-9, agent_type: planner, team: blue}\n"),
+        ("x.yml", json.dumps(GROUP)),
+    ],
+)
+def test_file_is_read_in_prometheus_form(name: str, content: str) -> None:
+    (found,) = read(name, content)
+    assert (found.name, found.agent_type, found.url, found.timeout) == ("planner-9", "planner", "http://a:1/mcp", 2)
+
+
+def test_host_and_port_become_a_url_and_a_name() -> None:
+    found = read("x.json", json.dumps([{"targets": ["a:1", "b:2"], "labels": {"agent_type": "planner"}}]))
+    assert [(target.name, target.url) for target in found] == [("a:1", "http://a:1/mcp"), ("b:2", "http://b:2/mcp")]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null"])
+def test_empty_file_names_nobody(content: str) -> None:
+    assert read("x.yaml", content) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("{", "line 2"),
+        ("7", "valid list"),
+        ("- targets: [a:1]", "0.labels: Field required"),
+        ("- {targets: [a:1], labels: {}}", "0.labels.agent_type: Field required"),
+        ("- {targets: [a:1], labels: {agent_type: poet}}", "unknown agent_type 'poet'; use one of orchestrator"),
+        ("- {targets: [a:1], labels: {agent_type: planner, agent: 'a b'}}", "0.labels.agent"),
+        ("- {targets: [a:1, b:1], labels: {agent_type: planner, agent: x}}", "names 2 targets"),
+        ("- {targets: ['ftp://a'], labels: {agent_type: planner}}", "target 'ftp://a'"),
+        ("- {targets: ['a b:1'], labels: {agent_type: planner}}", "target 'a b:1'"),
+    ],
+)
+def test_broken_file_says_what_is_wrong(content: str, why: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(why)):
+        read("x.yaml", content)
+
+
+def test_changed_file_is_read_again(write: Write, tmp_path: Path) -> None:
+    write("a.json", json.dumps(GROUP))
+    files = TargetFiles(config(tmp_path / "*.json"))
+    assert [target.name for target in files.scan()] == ["planner-9"]
+    write("a.json", json.dumps([{**GROUP[0], "labels": {"agent": "planner-10", "agent_type": "planner"}}]))
+    assert [target.name for target in files.scan()] == ["planner-10"]
+
+
+def test_unchanged_file_gives_the_very_same_targets(write: Write, tmp_path: Path) -> None:
+    write("a.json", json.dumps(GROUP))
+    files = TargetFiles(config(tmp_path / "*.json"))
+    assert files.scan()[0] is files.scan()[0]
+
+
+def test_new_file_counts_and_a_removed_one_no_longer(write: Write, tmp_path: Path) -> None:
+    files = TargetFiles(config(tmp_path / "*.json"))
+    assert files.scan() == []
+    path = write("a.json", json.dumps(GROUP))
+    assert len(files.scan()) == 1
+    path.unlink()
+    assert files.scan() == []
+
+
+def test_broken_file_keeps_its_last_good_targets_and_shows(write: Write, tmp_path: Path) -> None:
+    pattern = tmp_path / "*.json"
+    write("a.json", json.dumps(GROUP))
+    files = TargetFiles(config(pattern))
+    before = files.scan()
+    assert files.states() == {str(pattern): True}
+    write("a.json", "[{")
+    assert files.scan() == before
+    assert files.states() == {str(pattern): False}
+    write("a.json", json.dumps(GROUP))
+    assert files.scan() == before
+    assert files.states() == {str(pattern): True}
+
+
+def test_broken_file_is_told_to_the_log_once(write: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write("a.json", "[{")
+    files = TargetFiles(config(tmp_path / "*.json"))
+    files.scan()
+    files.scan()
+    (record,) = [record for record in caplog.records if "cannot be used" in record.message]
+    assert record.file == str(tmp_path / "a.json")
+
+
+def test_last_good_targets_outlive_a_reload(write: Write, tmp_path: Path) -> None:
+    write("a.json", json.dumps(GROUP))
+    first = TargetFiles(config(tmp_path / "*.json"))
+    before = first.scan()
+    write("a.json", "[{")
+    assert TargetFiles(config(tmp_path / "*.json"), first).scan() == before
+
+
+def test_reload_reads_files_with_the_new_settings(write: Write, tmp_path: Path) -> None:
+    write("a.json", json.dumps(GROUP))
+    first = TargetFiles(config(tmp_path / "*.json"))
+    first.scan()
+    (target,) = TargetFiles(config(tmp_path / "*.json", defaults={"timeout": "1s"}), first).scan()
+    assert target.timeout == 1
+
+
+def test_pattern_without_files_is_no_problem(tmp_path: Path) -> None:
+    pattern = tmp_path / "nowhere" / "*.json"
+    files = TargetFiles(config(pattern))
+    assert files.scan() == []
+    assert files.states() == {str(pattern): True}
+
+
+def test_unreadable_file_is_a_problem_of_its_own(write: Write, tmp_path: Path) -> None:
+    write("good.json", json.dumps(GROUP))
+    (tmp_path / "broken.json").symlink_to(tmp_path / "gone")
+    files = TargetFiles(config(tmp_path / "*.json"))
+    assert len(files.scan()) == 1
+    assert files.states() == {str(tmp_path / "*.json"): False}
+
+
+def test_first_agent_of_a_name_counts() -> None:
+    agents = [{"name": name, "type": "planner", "url": f"http://{host}:1"} for name, host in ("ab", "cd", "ae")]
+    targets = of_config(ExporterConfig.model_validate({"agents": agents}))
+    kept, doubles = unique(targets)
+    assert [target.url for target in kept] == ["http://b:1", "http://d:1"]
+    assert [target.url for target in doubles] == ["http://e:1"]
