@@ -3,7 +3,7 @@
 from contract.vocabulary import ProbeOutcome
 from dashboards import variables
 from dashboards.board import Board, Row
-from dashboards.conventions import Colour, NoData
+from dashboards.conventions import Colour, NoData, link
 from dashboards.fields import Column
 from dashboards.panels import About, Panel, bars, heat, lines, number, rows, stack, timeline
 from dashboards.queries import AGENTS, ONE_AGENT, Query, percentiles, rate
@@ -117,7 +117,7 @@ def unhealthy_agents() -> Panel:
     query = Query(f"1000 * max by (agent_type, agent) (({seen}) or ({down}))")
     columns = [
         Column("agent_type", "Type"),
-        Column("agent", "Agent"),
+        Column("agent", "Agent", link=link("agents", "agent")),
         Column("Value", "Healthy last", unit="dateTimeFromNow", texts={"0": "never"}),
     ]
     return rows(about, columns, query).sized(16, 8)

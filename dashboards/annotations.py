@@ -6,6 +6,7 @@ from typing import Any
 from grafana_foundation_sdk.models import dashboard as models
 
 from dashboards.conventions import Colour, datasource
+from dashboards.queries import FIRING, SUBJECTS, first_label
 
 
 class PrometheusAnnotation(models.AnnotationQuery):
@@ -30,12 +31,8 @@ def alerts() -> models.AnnotationQuery:
     return PrometheusAnnotation(
         "Alerts",
         Colour.BAD,
-        'ALERTS{alertstate="firing", alertname!="Watchdog"}',
-        {
-            "titleFormat": "{{alertname}}",
-            "textFormat": "{{severity}} {{agent}}{{workflow}}",
-            "tagKeys": "severity,component",
-        },
+        f"max by (alertname, severity, component, subject) ({first_label(FIRING, 'subject', SUBJECTS)})",
+        {"titleFormat": "{{alertname}}", "textFormat": "{{severity}}: {{subject}}", "tagKeys": "severity,component"},
     )
 
 
@@ -45,5 +42,5 @@ def reloads() -> models.AnnotationQuery:
         "Configuration reloads",
         Colour.NEUTRAL,
         "1000 * max by (service) (mcp_config_last_reload_success_timestamp_seconds)",
-        {"titleFormat": "{{service}} read its configuration", "useValueForTime": "on"},
+        {"titleFormat": "{{service}} read its configuration", "useValueForTime": True},
     )

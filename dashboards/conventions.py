@@ -12,6 +12,11 @@ UID_PREFIX = "mcp-lookout-"
 GRID_WIDTH = 24
 
 
+def link(board: str, variable: str) -> str:
+    """Return the address of another dashboard in which a variable has the clicked value and the time stays."""
+    return f"/d/{UID_PREFIX}{board}?var-{variable}=${{__value.raw:percentencode}}&${{__url_time_range}}"
+
+
 def datasource() -> DataSourceRef:
     """Return the data source that the dashboard's variable names."""
     return DataSourceRef(type_val="prometheus", uid="${datasource}")

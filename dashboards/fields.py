@@ -24,6 +24,8 @@ class Column:
     """Colours of texts; coloured cells only for these."""
     texts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """What is shown instead of a value."""
+    link: str = ""
+    """Where a click on a value leads; Grafana fills in `${__value.raw}`."""
 
 
 def thresholds(steps: Sequence[Step], base: Colour) -> builders.ThresholdsConfig:
@@ -66,6 +68,9 @@ def column_properties(column: Column) -> list[models.DynamicConfigValue]:
     }
     if results:
         properties.append(models.DynamicConfigValue("mappings", [models.ValueMap(results)]))
+    if column.link:
+        links = [{"title": f"Open {column.title.lower()}", "url": column.link}]
+        properties.append(models.DynamicConfigValue("links", links))
     if column.colours:
         properties.append(models.DynamicConfigValue("custom.cellOptions", {"type": "color-text"}))
     return properties

@@ -90,7 +90,7 @@ def _comparisons(expr: Any) -> Iterator[tuple[str, str, float]]:
         return
     operator = str(expr.op).lower()
     if operator in (*_UPPER, *_LOWER) and isinstance(expr.rhs, promql_parser.NumberLiteral):
-        yield str(expr.lhs), operator, expr.rhs.val
+        yield str(expr.lhs).replace("{}", ""), operator, expr.rhs.val
     if operator in ("and", "or", "unless"):
         yield from _comparisons(expr.lhs)
     if operator == "or":

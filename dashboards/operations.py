@@ -2,7 +2,7 @@
 
 from dashboards import variables
 from dashboards.board import Board, Row
-from dashboards.conventions import NoData
+from dashboards.conventions import NoData, link
 from dashboards.fields import Column
 from dashboards.limits import Limits
 from dashboards.panels import About, Panel, heat, lines, number, rows, stack
@@ -185,7 +185,7 @@ def slowest_tools() -> Panel:
     queries = [Query(f"topk(20, histogram_quantile(0.95, {buckets}))"), Query(calls), Query(f"{failed} or 0 * {calls}")]
     columns = [
         Column("agent_type", "Agent type"),
-        Column("gen_ai_tool_name", "Tool"),
+        Column("gen_ai_tool_name", "Tool", link=link("operations", "tool")),
         Column("Value #A", "p95", unit="s"),
         Column("Value #B", "Calls"),
         Column("Value #C", "Failed"),

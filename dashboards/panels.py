@@ -163,6 +163,7 @@ def rows(
     """A table of what is now; several queries are joined by their common labels, `hidden` fields are dropped."""
     builder = table.Panel().title(about.title).description(about.description).datasource(datasource())
     builder.no_value(about.no_data).unit("short").transformations(fields.arrange(columns, hidden))
+    builder.show_header(True).align(shapes.FieldTextAlignment.AUTO).cell_height(shapes.TableCellHeight.SM)
     if sort_by:
         builder.sort_by([common.TableSortByFieldState().display_name(sort_by).desc(True)])
     for index, query in enumerate(queries):

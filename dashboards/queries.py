@@ -7,7 +7,7 @@ AGENTS = 'agent_type=~"$agent_type"'
 ONE_AGENT = 'agent_type=~"$agent_type", agent=~"$agent"'
 FIRING = 'ALERTS{alertstate="firing", alertname!="Watchdog"}'
 RULES_ARE_EVALUATED = 'on () ALERTS{alertname="Watchdog", alertstate="firing"}'
-SUBJECTS = ("job", "instance", "service", "rule_group", "integration", "agent_type", "workflow", "agent")
+SUBJECTS = ("component", "job", "instance", "service", "rule_group", "integration", "agent_type", "workflow", "agent")
 """Labels that say what an alert is about, the most telling last."""
 
 

@@ -131,9 +131,7 @@ def _foreign(name: str, labels: tuple[str, ...], is_broken: bool, tick: int) -> 
     if name.endswith("_bucket"):
         count, bounds = (20 * tick if is_broken else 0), (0.1, 0.5, 1.0, 5.0)
         for integration in OPEN["integration"]:
-            yield from _histogram(
-                name.removesuffix("_bucket"), {"integration": integration}, (0.1, 0.5, 1.0, 5.0), count
-            )
+            yield from _histogram(name.removesuffix("_bucket"), {"integration": integration}, bounds, count)
         return
     for chosen in product(*(OPEN[label] for label in labels)):
         named = dict(zip(labels, chosen, strict=True))

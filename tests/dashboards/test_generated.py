@@ -1,6 +1,7 @@
 """What is committed is what is generated, and the command says where it is not."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,9 +11,12 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.__main__ import POLICIES, files, main
 from dashboards.conventions import DATASOURCE_UID, FOLDER
+from dashboards.overview import SCORE_STEPS
+from exporter.health.score import DEGRADED_FROM, HEALTHY_FROM
 from rules import pack
 from tests.dashboards.reading import GENERATED, NAMES, Json, board, panels
 
+LINK = r"/d/mcp-lookout-(\w+)\?var-(\w+)=\$\{__value\.raw:percentencode\}&\$\{__url_time_range\}"
 BUNDLED = {"stat", "bargauge", "timeseries", "state-timeline", "heatmap", "table", "row"}
 """Panel types that every Grafana from 11 on brings along."""
 
@@ -140,8 +144,42 @@ def test_alerts_lead_to_dashboards_panels_and_variables_that_exist() -> None:
         assert leads_to.panel is None or leads_to.panel in {panel["id"] for panel in found["panels"]}, policy.name
 
 
+def test_links_lead_to_dashboards_and_variables_that_exist() -> None:
+    found = [
+        link["url"]
+        for name in NAMES
+        for panel in panels(name)
+        for override in panel["fieldConfig"].get("overrides", [])
+        for each in override["properties"]
+        if each["id"] == "links"
+        for link in each["value"]
+    ]
+
+    assert found
+    for url in found:
+        parts = re.fullmatch(
+            r"/d/mcp-lookout-(\w+)\?var-(\w+)=\$\{__value\.raw:percentencode\}&\$\{__url_time_range\}", url
+        )
+        assert parts, url
+        assert parts[2] in {variable["name"] for variable in board(parts[1])["templating"]["list"]}
+
+
+def test_the_guide_names_every_dashboard_with_its_question() -> None:
+    guide = (GENERATED.parents[1] / "docs" / "dashboards.md").read_text(encoding="utf-8")
+
+    for name in NAMES:
+        assert (
+            f"| [{board(name)['title']}](http://localhost:3000/d/mcp-lookout-{name}) | {board(name)['description']} |"
+            in guide
+        )
+
+
 def test_the_folder_and_the_data_source_are_those_that_are_provisioned() -> None:
     provisioning = GENERATED.parent / "provisioning"
 
     assert f"folder: {FOLDER}\n" in (provisioning / "dashboards" / "dashboards.yaml").read_text()
     assert f"uid: {DATASOURCE_UID}\n" in (provisioning / "datasources" / "datasources.yaml").read_text()
+
+
+def test_the_health_score_wears_the_colours_of_the_exporters_verdicts() -> None:
+    assert [start for start, _ in SCORE_STEPS] == [DEGRADED_FROM, HEALTHY_FROM]

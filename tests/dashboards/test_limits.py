@@ -1,0 +1,101 @@
+"""Limits come out of policies as they are written, whatever the kind of condition."""
+
+from pathlib import Path
+
+import promql_parser
+import pytest
+
+from dashboards.conventions import Colour
+from dashboards.limits import Limits
+from dashboards.queries import first_label, narrowed
+from rules import pack
+
+POLICY = """
+component: agents
+policies:
+  tested:
+    severity: major
+    channels: [slack]
+    escalation: standard
+    condition:
+{condition}
+    summary: It happens
+    description: It happens often.
+"""
+
+
+def limits(folder: Path, condition: str) -> Limits:
+    indented = "\n".join(f"      {line}" for line in condition.strip().splitlines())
+    (folder / "tested.yaml").write_text(POLICY.format(condition=indented))
+    return Limits(pack.read(folder))
+
+
+def test_a_threshold_gives_its_expression_and_limit(tmp_path: Path) -> None:
+    limit = limits(tmp_path, "threshold: {of: mcp_workflow_queue_depth, above: 20}").of("tested")
+
+    assert (limit.expr, limit.value, limit.is_lower_bound) == ("mcp_workflow_queue_depth", 20.0, False)
+    assert (limit.steps, limit.base) == ([(20.0, Colour.WARNING)], Colour.GOOD)
+
+
+def test_more_than_ten_whole_events_are_bad_from_eleven_on(tmp_path: Path) -> None:
+    limit = limits(tmp_path, "count: {of: mcp_auth_lockouts_total, over: 1m, above: 10}").of("tested")
+
+    assert limit.steps == [(11.0, Colour.WARNING)]
+    assert limit.value == 10.0
+
+
+def test_a_lower_bound_is_bad_below(tmp_path: Path) -> None:
+    condition = "ratio: {part: good_total, whole: all_total, over: 5m, minimum_events: 5, below: 90%}"
+
+    limit = limits(tmp_path, condition).of("tested")
+
+    assert limit.is_lower_bound
+    assert (limit.base, limit.steps) == (Colour.WARNING, [(0.9, Colour.GOOD)])
+
+
+def test_a_ratio_is_shown_without_its_guard_and_narrowed_to_what_was_chosen(tmp_path: Path) -> None:
+    condition = "ratio: {part: 'bad_total{kind=\"x\"}', whole: all_total, over: 5m, minimum_events: 5, above: 5%}"
+
+    limit = limits(tmp_path, condition).of("tested", matchers='agent_type=~"$agent_type"')
+
+    assert limit.expr == (
+        'sum(rate(bad_total{kind="x",agent_type=~"$agent_type"}[5m])) / '
+        'sum(rate(all_total{agent_type=~"$agent_type"}[5m]))'
+    )
+
+
+def test_a_raw_condition_with_two_comparisons_is_asked_by_metric(tmp_path: Path) -> None:
+    both = limits(tmp_path, "raw: |\n  first_ratio > 0.9\n  or\n  (second_ratio < 0.2)")
+
+    assert both.of("tested", metric="first_ratio").value == 0.9
+    assert both.of("tested", metric="second_ratio").is_lower_bound
+    with pytest.raises(ValueError, match="compares 2 values of any metric; want one"):
+        both.of("tested")
+    with pytest.raises(ValueError, match="compares 0 values of third; want one"):
+        both.of("tested", metric="third")
+
+
+def test_a_policy_that_is_gone_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no policy gone"):
+        limits(tmp_path, "raw: up == 0").of("gone")
+
+
+def test_only_a_ratio_can_be_narrowed(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="only a ratio"):
+        limits(tmp_path, "raw: up > 3").of("tested", matchers='job="x"')
+
+
+def test_channels_are_told_by_alert(tmp_path: Path) -> None:
+    assert limits(tmp_path, "raw: up == 0").channels() == {"Tested": "slack"}
+
+
+def test_matchers_are_added_to_bare_and_braced_selectors() -> None:
+    assert narrowed("up", 'job="x"') == 'up{job="x"}'
+    assert narrowed('up{instance="y"}', 'job="x"') == 'up{instance="y", job="x"}'
+
+
+def test_the_most_telling_label_wins() -> None:
+    nested = first_label("up", "subject", ("job", "agent"))
+
+    assert nested.index('"job"') < nested.index('"agent"')
+    promql_parser.parse(nested)
