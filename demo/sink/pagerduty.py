@@ -37,7 +37,7 @@ def errors(event: Json, routing_key: str) -> list[str]:
         found.append(f"Length of 'routing_key' is incorrect (should be {_KEY_LENGTH} characters)")
     elif not hmac.compare_digest(key.encode(), routing_key.encode()):
         found.append("Invalid routing key")
-    if action not in ACTIONS:
+    if action not in tuple(ACTIONS):
         found.append(f"'event_action' is missing or invalid (must be one of: {', '.join(ACTIONS)})")
     if dedup_key is not None and not (isinstance(dedup_key, str) and len(dedup_key) <= 255):
         found.append("'dedup_key' is too long or not a string (at most 255 characters)")

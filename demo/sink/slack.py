@@ -68,11 +68,11 @@ def refusal(payload: Json) -> str:
 
 def read(payload: Json, refused: str = "") -> Message:
     """Return what a payload says."""
-    attachments = [a for a in payload.get("attachments") or [] if isinstance(a, dict)]
+    attachments = _objects(payload.get("attachments"))
     lines = [*_texts(payload), *(line for attachment in attachments for line in _texts(attachment))]
     first = attachments[0] if attachments else {}
     title = _string(first.get("title")) or _string(first.get("fallback")) or (lines[0] if lines else "(no text)")
-    fields = [f for attachment in attachments for f in attachment.get("fields") or [] if isinstance(f, dict)]
+    fields = [field for attachment in attachments for field in _objects(attachment.get("fields"))]
     told = tuple((_string(field.get("title")), _plain(_string(field.get("value")))) for field in fields)
     known = facts(title, next((value for label, value in told if label.lower() == "severity"), ""))
     return Message(
@@ -106,7 +106,7 @@ def _are_valid(blocks: list[Json]) -> bool:
 
 
 def _is_valid_block(block: Json) -> bool:
-    kind = block.get("type")
+    kind = _string(block.get("type"))
     if kind not in _BLOCKS or len(_string(block.get("block_id"))) > MAX_BLOCK_ID:
         return False
     elements = block.get("elements")
@@ -142,20 +142,17 @@ def _texts(part: Json) -> Iterator[str]:
     for name in ("pretext", "text"):
         if _string(part.get(name)):
             yield _string(part[name])
-    for block in part.get("blocks") or []:
-        if isinstance(block, dict):
-            inner = [block.get("text"), *(block.get("fields") or []), *(block.get("elements") or [])]
-            yield from (
-                _string(text.get("text")) for text in inner if isinstance(text, dict) and _string(text.get("text"))
-            )
+    for block in _objects(part.get("blocks")):
+        inner = _objects([block.get("text"), *_objects(block.get("fields")), *_objects(block.get("elements"))])
+        yield from (_string(text.get("text")) for text in inner if _string(text.get("text")))
 
 
 def _links(attachments: list[Json], payload: Json) -> Iterator[tuple[str, str]]:
     for attachment in attachments:
         if _string(attachment.get("title_link")):
             yield "Alert", _string(attachment["title_link"])
-        for action in attachment.get("actions") or []:
-            if isinstance(action, dict) and _string(action.get("url")):
+        for action in _objects(attachment.get("actions")):
+            if _string(action.get("url")):
                 yield _string(action.get("text")) or "Link", _string(action["url"])
     for text in _texts(payload):
         yield from ((label or url, html.unescape(url)) for url, label in _LINK.findall(text))
@@ -164,6 +161,11 @@ def _links(attachments: list[Json], payload: Json) -> Iterator[tuple[str, str]]:
 def _plain(text: str) -> str:
     """Return Slack's escaped text as people read it, without marks."""
     return html.unescape(_LINK.sub(lambda found: found[2] or found[1], text)).replace("*", "")
+
+
+def _objects(found: Any) -> list[Json]:
+    """Return the objects of a list, nothing of anything else."""
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
 def _string(found: Any) -> str:
