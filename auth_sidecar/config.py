@@ -56,6 +56,7 @@ class Admin(Listen):
 class ForwardAuth(Listen):
     """The port where a reverse proxy asks whether a request may pass."""
 
+    port: int = Field(default=9828, ge=0, le=65535)
     trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = (
         ipaddress.IPv4Network("127.0.0.0/8"),
         ipaddress.IPv6Network("::1/128"),

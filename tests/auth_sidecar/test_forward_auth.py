@@ -1,0 +1,195 @@
+"""Forward-auth: the configurations of the guide in real proxies, and what clients try on the way."""
+
+import asyncio
+import re
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from auth_sidecar.app import Sidecar
+from tests.auth_sidecar import programs
+from tests.auth_sidecar.agents import Echo
+from tests.auth_sidecar.issuer import mint
+from tests.auth_sidecar.sidecars import Start, records
+from tests.auth_sidecar.test_cases import modern, routes
+
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "forward-auth.md"
+URI = {"X-Forwarded-Uri": "/kb/mcp", "X-Forwarded-Method": "POST", "X-Forwarded-Host": "localhost"}
+
+
+def example(name: str) -> str:
+    """Return a configuration of the guide."""
+    found = re.search(rf"<!-- tested: {name} -->\n```\w*\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    assert found
+    return found[1]
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def addressed(text: str, sidecar: Sidecar, echo: Echo, port: int) -> str:
+    """Return the guide's text with the addresses of this test."""
+    for old, new in {
+        "sidecar:9828": sidecar.forward_url.split("/")[2],
+        "sidecar:9819": sidecar.url.split("/")[2],
+        "agents:9840": echo.url.split("/")[2],
+        "listen 8080": f"listen 127.0.0.1:{port}",
+        ":8080": f"http://127.0.0.1:{port}",
+    }.items():
+        text = text.replace(old, new)
+    return text
+
+
+def command(name: str, text: str, folder: Path) -> list[str]:
+    """Write the configuration and return what starts the proxy with it."""
+    binary = str(programs.program(name))
+    if name == "caddy":
+        (folder / "Caddyfile").write_text("{\n admin off\n auto_https off\n}\n" + text)
+        return [binary, "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
+    paths = "".join(
+        f"{kind}_temp_path {folder}/{kind};\n" for kind in ("proxy", "client_body", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "nginx.conf").write_text(
+        f"daemon off; pid {folder}/pid; error_log stderr; events {{}}\nhttp {{ access_log off;\n{paths}{text}}}"
+    )
+    return [binary, "-p", str(folder), "-c", str(folder / "nginx.conf")]
+
+
+@asynccontextmanager
+async def running(name: str, sidecar: Sidecar, echo: Echo, folder: Path) -> AsyncIterator[str]:
+    """Run a real proxy with the guide's configuration and yield its URL."""
+    folder.mkdir()
+    port = free_port()
+    words = command(name, addressed(example(name), sidecar, echo, port), folder)
+    environ = {**programs.environment(name), "HOME": str(folder)}
+    process = await asyncio.create_subprocess_exec(*words, env=environ, stderr=asyncio.subprocess.DEVNULL)
+    try:
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    break
+                except OSError:
+                    await asyncio.sleep(0.05)
+        writer.close()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+@pytest.mark.parametrize("name", ["nginx", "caddy"])
+async def test_the_guides_configuration_protects_a_server(
+    name: str, start_sidecar: Start, echo: Echo, tmp_path: Path
+) -> None:
+    sidecar = await start_sidecar(routes=routes(echo), forward_auth={"port": 0})
+    good, forbidden = modern("search_knowledge"), modern("delete_everything")
+    bearer = {"Authorization": f"Bearer {mint()}", "X-Auth-Subject": "root", "X-Original-URI": "/other"}
+    async with running(name, sidecar, echo, tmp_path / "proxy") as url, aiohttp.ClientSession() as session:
+        passed = await session.post(f"{url}/kb/mcp", json=good[0], headers={**good[1], **bearer})
+        denied = await session.post(f"{url}/kb/mcp", json=forbidden[0], headers={**forbidden[1], **bearer})
+        unknown = await session.post(f"{url}/kb/mcp", json=good[0], headers=good[1])
+        metadata = await session.get(f"{url}/.well-known/oauth-protected-resource")
+    assert (passed.status, denied.status, unknown.status, metadata.status) == (200, 403, 401, 200)
+    assert "resource_metadata=" in unknown.headers["WWW-Authenticate"]
+    (seen,) = echo.seen
+    assert seen["headers"].getall("X-Auth-Subject") == ["workflow-engine"]
+    assert seen["headers"]["X-Auth-Roles"] == "workflow_operator,agent_service"
+    assert "Authorization" not in seen["headers"]
+    assert [record["reason"] for record in records(tmp_path)] == ["ok", "no_permission", "missing_auth_header"]
+    assert {record["client"] for record in records(tmp_path)} == {"127.0.0.1"}
+
+
+async def ask(sidecar: Sidecar, headers: dict[str, str], *, path: str = "", method: str = "GET") -> int:
+    """Ask the forward-auth endpoint and return its status."""
+    all_headers = {"Authorization": f"Bearer {mint()}", **headers}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(method, sidecar.forward_url + path, headers=all_headers) as response,
+    ):
+        return response.status
+
+
+async def test_envoy_asks_with_the_original_path_behind_the_prefix(start_sidecar: Start, echo: Echo) -> None:
+    sidecar = await start_sidecar(routes=routes(echo), forward_auth={"port": 0})
+    headers = modern("search_knowledge")[1]
+    assert await ask(sidecar, headers, path="/kb/mcp?x=1", method="POST") == 200
+    assert await ask(sidecar, {**headers, "X-Forwarded-Uri": "/other"}, path="/kb/mcp", method="POST") == 200
+    assert await ask(sidecar, {**headers, **URI}, path="/other/mcp", method="POST") == 403
+
+
+async def test_contradicting_headers_are_refused(start_sidecar: Start, echo: Echo, tmp_path: Path) -> None:
+    sidecar = await start_sidecar(routes=routes(echo), forward_auth={"port": 0})
+    headers = {**modern("search_knowledge")[1], **URI}
+    assert await ask(sidecar, headers) == 200
+    assert await ask(sidecar, {**headers, "X-Original-URI": "/other"}) == 403
+    assert await ask(sidecar, {**headers, "X-Original-Method": "GET"}) == 403
+    assert [record["reason"] for record in records(tmp_path)] == ["ok", "header_mismatch", "header_mismatch"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/kb%2Fmcp", "/kb/./mcp", "/x/../kb/mcp", "/kb/mcp/", "//kb/mcp", "/kb/mcp%00", "/KB/mcp"]
+)
+async def test_another_spelling_of_a_path_is_another_path(start_sidecar: Start, echo: Echo, path: str) -> None:
+    sidecar = await start_sidecar(routes=routes(echo), forward_auth={"port": 0})
+    assert await ask(sidecar, {**modern("search_knowledge")[1], **URI, "X-Forwarded-Uri": path}) == 403
+
+
+async def test_a_legacy_request_needs_the_permission_for_the_whole_endpoint(start_sidecar: Start, echo: Echo) -> None:
+    sidecar = await start_sidecar(routes=routes(echo), forward_auth={"port": 0})
+    legacy = {**URI, "MCP-Protocol-Version": "2025-11-25", "Mcp-Method": "tools/call", "Mcp-Name": "search_knowledge"}
+    assert await ask(sidecar, legacy) == 403
+
+
+async def test_headers_count_only_where_the_server_behind_validates_them(start_sidecar: Start) -> None:
+    sidecar = await start_sidecar(forward_auth={"port": 0})
+    assert await ask(sidecar, {**modern("search_knowledge")[1], **URI}) == 403
+
+
+async def test_a_base64_name_is_decoded_before_it_is_judged(start_sidecar: Start, echo: Echo, tmp_path: Path) -> None:
+    sidecar = await start_sidecar(routes=routes(echo), forward_auth={"port": 0})
+    headers = {**modern("x")[1], **URI, "Mcp-Name": "=?base64?ZGVsZXRlX2V2ZXJ5dGhpbmc=?="}
+    assert await ask(sidecar, headers) == 403
+    assert await ask(sidecar, {**headers, "Mcp-Name": "=?base64?!?="}) == 403
+    reasons = [(record["reason"], record.get("name")) for record in records(tmp_path)]
+    assert reasons == [("no_permission", "delete_everything"), ("header_mismatch", None)]
+
+
+async def test_only_listed_proxies_are_answered(start_sidecar: Start, echo: Echo, tmp_path: Path) -> None:
+    sidecar = await start_sidecar(routes=routes(echo), forward_auth={"port": 0, "trusted_proxies": ["10.0.0.0/8"]})
+    assert await ask(sidecar, {**modern("search_knowledge")[1], **URI}) == 403
+    assert records(tmp_path) == []
+
+
+async def test_a_slow_or_swollen_request_ends_its_connection_only(start_sidecar: Start, echo: Echo) -> None:
+    sidecar = await start_sidecar(routes=routes(echo), forward_auth={"port": 0})
+    host, port = sidecar.forward_url.split("/")[2].split(":")
+    for junk in (b"\x16\x03\x01\x00", b"GET /auth HTTP/1.1\r\nX: " + b"a" * 100_000, b"GET /auth HTTP/9.9\r\n\r\n"):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(junk)
+        async with asyncio.timeout(5):
+            assert (await reader.read()).split(b" ")[1] in (b"400", b"431")
+        writer.close()
+    assert await ask(sidecar, {**modern("search_knowledge")[1], **URI}) == 200
+
+
+async def test_pipelined_questions_are_answered_in_their_order(start_sidecar: Start, echo: Echo) -> None:
+    sidecar = await start_sidecar(routes=routes(echo), forward_auth={"port": 0})
+    host, port = sidecar.forward_url.split("/")[2].split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    one = "".join(f"{name}: {value}\r\n" for name, value in {**URI, **modern("search_knowledge")[1]}.items())
+    writer.write(f"GET /auth HTTP/1.1\r\nHost: x\r\n{one}Authorization: Bearer {mint()}\r\n\r\n".encode() * 3)
+    writer.write(f"GET /auth HTTP/1.1\r\nHost: x\r\n{one}Connection: close\r\n\r\n".encode())
+    async with asyncio.timeout(5):
+        answers = await reader.read()
+    writer.close()
+    assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200", b"200", b"200", b"401"]
