@@ -3,7 +3,7 @@
 import datetime
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,13 +115,13 @@ class Sink:
         if view == "refused":
             shown = [message for message in everything if message.refusal]
         page = messages_page(shown, view, len(everything), time.time(), is_paused="pause" in request.query)
-        return web.Response(text=page, content_type="text/html")
+        return html(page)
 
     async def incidents_page(self, request: web.Request) -> web.Response:
         """Show what PagerDuty would make of its events."""
         accepted = [message for message in self._store.all("pagerduty") if not message.refusal]
         page = incidents_page(pagerduty.incidents(accepted), time.time(), is_paused="pause" in request.query)
-        return web.Response(text=page, content_type="text/html")
+        return html(page)
 
     async def mail(self, request: web.Request) -> web.Response:
         """Return the HTML of a mail under a policy that lets it do nothing but look."""
@@ -129,7 +129,7 @@ class Sink:
         if message is None or not message.html:
             raise web.HTTPNotFound(text="no such mail\n")
         headers = {"Content-Security-Policy": MAIL_POLICY}
-        return web.Response(text=f'<base target="_blank">{message.html}', content_type="text/html", headers=headers)
+        return html(f'<base target="_blank">{message.html}', headers)
 
 
 @web.middleware
@@ -145,6 +145,13 @@ async def safe(
     for name, value in SAFE.items():
         response.headers.setdefault(name, value)
     return response
+
+
+def html(page: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return a page; half a surrogate pair, which JSON may hold, is shown as a question mark."""
+    return web.Response(
+        body=page.encode("utf-8", "replace"), content_type="text/html", charset="utf-8", headers=headers
+    )
 
 
 async def style(_request: web.Request) -> web.Response:

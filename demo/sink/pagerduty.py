@@ -35,7 +35,7 @@ def errors(event: Json, routing_key: str) -> list[str]:
     found = []
     if not isinstance(key, str) or len(key) != _KEY_LENGTH:
         found.append(f"Length of 'routing_key' is incorrect (should be {_KEY_LENGTH} characters)")
-    elif not hmac.compare_digest(key.encode(), routing_key.encode()):
+    elif not hmac.compare_digest(key.encode("utf-8", "replace"), routing_key.encode()):
         found.append("Invalid routing key")
     if action not in tuple(ACTIONS):
         found.append(f"'event_action' is missing or invalid (must be one of: {', '.join(ACTIONS)})")

@@ -111,6 +111,13 @@ async def test_foreign_text_stays_text(sink: Running, channel: str) -> None:
             assert not str(attributes.get("href", "")).startswith("javascript:")
 
 
+async def test_half_a_surrogate_pair_does_not_break_the_pages(sink: Running) -> None:
+    sink.store.add(Message("slack", "half \ud800 pair", "\udfff", html="\ud800", state="firing"))
+    assert "half ? pair" in await sink.get("/")
+    assert "?" in await sink.get("/messages/1/html")
+    assert "\\ud800" in await sink.get("/messages")
+
+
 async def test_every_page_forbids_scripts_and_frames_around_it(sink: Running) -> None:
     for path, status in (("/", 200), ("/pagerduty", 200), ("/messages", 200), ("/nowhere", 404)):
         await sink.get(path, status)

@@ -89,6 +89,7 @@ def changed(**payload: Any) -> dict[str, Any]:
         ({**TRIGGER, "routing_key": None}, "Length of 'routing_key' is incorrect (should be 32 characters)"),
         ({**TRIGGER, "routing_key": "f" * 32}, "Invalid routing key"),
         ({**TRIGGER, "routing_key": "ü" * 32}, "Invalid routing key"),
+        ({**TRIGGER, "routing_key": "\ud800" * 32}, "Invalid routing key"),
         ({**TRIGGER, "event_action": "explode"}, "'event_action' is missing or invalid"),
         ({**TRIGGER, "event_action": ["trigger"]}, "'event_action' is missing or invalid"),
         ({**TRIGGER, "dedup_key": "k" * 256}, "'dedup_key' is too long"),
