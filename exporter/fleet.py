@@ -80,10 +80,9 @@ class Agent:
         if result.tools is not None:
             self.fingerprints = fingerprints(result.tools)
         self.compare(pins)
-        self._render(result)
 
     def compare(self, pins: Fingerprints | None) -> None:
-        """Compare the tools last listed with the pinned ones; tell the log when the difference is a new one."""
+        """Compare the tools last listed with the pinned ones and render; tell the log of a new difference."""
         found = None if pins is None or self.fingerprints is None else drift(pins, self.fingerprints)
         if found != self.drift and found is not None and (any(found) or self.drift is not None):
             extra = {"agent": self.target.name, **found._asdict()}
@@ -91,6 +90,8 @@ class Agent:
                 "tools differ from the pinned ones" if any(found) else "tools match the pinned ones", extra=extra
             )
         self.drift = found
+        if self.result is not None:
+            self._render(self.result)
 
     def _render(self, result: ProbeResult) -> None:
         own = self._labels
