@@ -240,6 +240,19 @@ _AUTH = (
         result=("hit", "miss"),
     ),
     _counter(
+        "mcp_auth_hidden_items_total",
+        "Entries left out of lists because the caller may not use them.",
+        "sidecar",
+        ("kind",),
+        kind=("tools", "prompts", "resources"),
+    ),
+    _counter(
+        "mcp_auth_shadow_denials_total",
+        "Requests that passed in shadow mode although they would have been denied.",
+        "sidecar",
+        ("reason", "role"),
+    ),
+    _counter(
         "mcp_auth_fail_open_total", "Controls bypassed because the configuration says so.", "sidecar", ("control",)
     ),
 )
