@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
+from urllib.parse import quote
 from urllib.request import ProxyHandler, Request, build_opener
 
 from contract.fields import format_duration, parse_duration
@@ -22,15 +23,10 @@ HASTE = 15
 """How much shorter than committed the waiting times are; ranges of queries stay as they are."""
 
 _WAITS = (
-    "for",
-    "keep_firing_for",
-    "group_wait",
-    "group_interval",
-    "scrape_interval",
-    "evaluation_interval",
-    "interval",
+    *("for", "keep_firing_for", "group_wait", "group_interval"),
+    *("scrape_interval", "scrape_timeout", "evaluation_interval", "interval", "timeout"),
 )
-_WAIT = re.compile(rf"^(?P<key>[ -]*(?:{'|'.join(_WAITS)}): )(?P<time>\w+)$", re.MULTILINE)
+_WAIT = re.compile(rf"^(?P<key>[ -]*(?:{'|'.join(_WAITS)}): )(?P<time>\w+)\b", re.MULTILINE)
 _opener = build_opener(ProxyHandler({}))
 
 
@@ -93,14 +89,8 @@ class Stack:
 
     def sample(self, query: str) -> float | None:
         """Return the value of an instant query with one sample, None when it has none."""
-        found = self.json("prometheus", f"/api/v1/query?query={_quote(query)}")["data"]["result"]
+        found = self.json("prometheus", f"/api/v1/query?query={quote(query, safe='')}")["data"]["result"]
         return float(found[0]["value"][1]) if found else None
-
-
-def _quote(text: str) -> str:
-    from urllib.parse import quote
-
-    return quote(text, safe="")
 
 
 def get(url: str) -> tuple[int, str]:

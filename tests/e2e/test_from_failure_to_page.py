@@ -1,14 +1,15 @@
 """From a stopped MCP server and a flood of bad tokens to the messages that people receive, and their resolution."""
 
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from contract.ports import ENDPOINTS
 from tests.e2e.stack import Stack, free_ports, get, running, until
 
-PAGED = {"slack", "email", "pagerduty"}
+ON_CALL = {("slack", ""), ("email", "on-call@lookout.example"), ("pagerduty", "")}
+SECURITY_TEAM = {("email", "security-team@lookout.example")}
 
 
 @pytest.fixture(scope="module")
@@ -18,24 +19,60 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-def messages(stack: Stack, alert: str, state: str) -> list[dict[str, Any]]:
-    """Return what the sink received of an alert, by the alert's name in the text."""
+def messages(stack: Stack, state: str) -> list[dict[str, Any]]:
+    """Return the messages that tell of firing or resolved alerts."""
     received: list[dict[str, Any]] = stack.json("sink", "/messages")["messages"]
-    return [message for message in received if message["state"] == state and alert in str(message)]
+    assert [message["refusal"] for message in received if not message["accepted"]] == []
+    return [message for message in received if message["state"] == state]
 
 
-def channels(stack: Stack, alert: str, state: str) -> set[str]:
-    return {message["channel"] for message in messages(stack, alert, state)}
+def told(stack: Stack, alert: str, state: str) -> set[tuple[str, str]]:
+    """Return who was told: the channel, and the address of an e-mail."""
+    found = [message for message in messages(stack, state) if message["alert"] == alert]
+    return {(message["channel"], message["to"] if message["channel"] == "email" else "") for message in found}
+
+
+def everybody_knows(stack: Stack, alert: str, state: str, people: set[tuple[str, str]]) -> Callable[[], bool]:
+    return lambda: told(stack, alert, state) >= people
+
+
+def test_all_that_was_started_works(stack: Stack) -> None:
+    agents = stack.json("exporter", "/health")["component_health"]["agents"]
+    assert sum(kind["healthy_instances"] for kind in agents.values() if isinstance(kind, dict)) == 12
+    targets = stack.json("prometheus", "/api/v1/targets")["data"]["activeTargets"]
+    assert {target["health"] for target in targets} == {"up"}
+    until(lambda: (stack.sample("sum(mcp_workflow_runs_total)") or 0) > 0, "workflow runs")
+    groups = stack.json("prometheus", "/api/v1/rules")["data"]["groups"]
+    assert {rule["health"] for group in groups for rule in group["rules"]} == {"ok"}
 
 
 def test_a_stopped_agent_pages_and_its_return_resolves(stack: Stack) -> None:
     stack.fault("agent-down", broken=True)
-    until(lambda: channels(stack, "planner-2", "firing") >= PAGED, "AgentDown on every channel")
-    for channel in PAGED:
-        (message,) = [m for m in messages(stack, "planner-2", "firing") if m["channel"] == channel]
-        assert "critical" in str(message)
-        for link in set(re.findall(r"http://localhost:\d+/runbooks/agent_down", str(message))):
-            status, page = get(link)
-            assert (status, "planner" in page.lower() or "agent" in page.lower()) == (200, True)
+    until(everybody_knows(stack, "AgentDown", "firing", ON_CALL), "AgentDown on every channel")
+    page = [message for message in messages(stack, "firing") if message["alert"] == "AgentDown"]
+    assert len(page) == len(ON_CALL), "one message a channel"
+    for message in page:
+        assert message["severity"] == "critical"
+        assert "planner-2" in str(message)
+        links = dict(message["links"])
+        assert get(links["Runbook"])[0] == 200
+        assert links["Dashboard"].startswith(stack.url("grafana").replace("127.0.0.1", "localhost"))
     stack.fault("agent-down", broken=False)
-    until(lambda: channels(stack, "planner-2", "resolved") >= PAGED, "its resolution on every channel")
+    until(everybody_knows(stack, "AgentDown", "resolved", ON_CALL), "its resolution on every channel")
+
+
+def test_a_flood_of_bad_tokens_reaches_the_security_team(stack: Stack) -> None:
+    stack.fault("bad-tokens", broken=True)
+    people = ON_CALL | SECURITY_TEAM
+    until(everybody_knows(stack, "SecurityBreach", "firing", people), "SecurityBreach on every channel", 120)
+    stack.fault("bad-tokens", broken=False)
+    until(everybody_knows(stack, "SecurityBreach", "resolved", people), "its resolution on every channel", 150)
+
+
+def test_nobody_heard_of_anything_else(stack: Stack) -> None:
+    assert {message["alert"] for message in messages(stack, "firing")} <= {"AgentDown", "SecurityBreach"}
+
+
+def test_ports_are_moved_by_the_environment(stack: Stack) -> None:
+    defaults = {str(endpoint.port) for endpoint in ENDPOINTS.values()}
+    assert not defaults & {stack.url(name).rpartition(":")[2] for name in ENDPOINTS}
