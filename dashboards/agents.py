@@ -5,7 +5,7 @@ from dashboards import variables
 from dashboards.board import Board, Row
 from dashboards.conventions import Colour, NoData, link
 from dashboards.fields import Column
-from dashboards.panels import About, Panel, bars, heat, lines, number, rows, stack, timeline
+from dashboards.panels import About, Empty, Panel, bars, heat, lines, number, rows, stack, timeline
 from dashboards.queries import AGENTS, ONE_AGENT, Query, percentiles, rate
 
 SHOWN = 60
@@ -86,6 +86,7 @@ def drift_count() -> Panel:
         "Tools that drifted",
         "Tools whose definition differs from the pinned one: added, removed or changed. Empty where nothing is pinned.",
         "No tool definitions are pinned: pinned_tools in the exporter's configuration starts the watch.",
+        Empty.WHEN_UNUSED,
     )
     query = Query(f"sum(mcp_agent_tool_drift{{{ONE_AGENT}}})")
     return number(about, query, unit="none", steps=[(1, Colour.WARNING)])
@@ -110,7 +111,7 @@ def unhealthy_agents() -> Panel:
         "Agents that are not healthy",
         "Agents whose last probe was not healthy, and when they were healthy last; never: not since its start.",
         "Every agent is healthy.",
-        is_empty_when_healthy=True,
+        Empty.WHEN_HEALTHY,
     )
     down = f"mcp_agent_up{{{AGENTS}}} == 0"
     seen = f"mcp_agent_last_success_timestamp_seconds and on (agent_type, agent) ({down})"
@@ -215,7 +216,7 @@ def drift() -> Panel:
         "Tool drift by agent",
         "Agents with tools whose definition differs from the pinned one, and how.",
         "Every tool is as pinned, or nothing is pinned.",
-        is_empty_when_healthy=True,
+        Empty.WHEN_HEALTHY,
     )
     query = Query(f"max by (agent_type, agent, change) (mcp_agent_tool_drift{{{ONE_AGENT}}}) > 0")
     columns = [

@@ -3,7 +3,7 @@
 from dashboards.conventions import MEANING, Colour, NoData
 from dashboards.fields import Column
 from dashboards.limits import Limits
-from dashboards.panels import About, Panel, number, rows, stack
+from dashboards.panels import About, Empty, Panel, number, rows, stack
 from dashboards.queries import FIRING, RULES_ARE_EVALUATED, SUBJECTS, Query, first_label, rate
 
 SEVERITIES = ("critical", "major", "minor", "info")
@@ -26,7 +26,7 @@ def firing_list(limits: Limits) -> Panel:
         "What fires, since when, and who was told",
         "Firing alerts, one a line. Since: when the condition became true. Told: the channels of the alert's policy.",
         "No alert fires.",
-        is_empty_when_healthy=True,
+        Empty.WHEN_HEALTHY,
     )
     since = first_label(f"ALERTS_FOR_STATE and ignoring (alertstate) {FIRING}", "subject", SUBJECTS)
     told = f'label_replace({since}, "told", "$1", "alertname", "(.+)")'
@@ -48,7 +48,7 @@ def firing_history() -> Panel:
         "Alerts firing by severity",
         "How many alerts fired at each moment, by severity, the Watchdog left out.",
         "No alert fired in this time.",
-        is_empty_when_healthy=True,
+        Empty.WHEN_HEALTHY,
     )
     return stack(about, Query(f"sum by (severity) ({FIRING})", "{{severity}}"), unit="none", legends=SEVERITIES)
 

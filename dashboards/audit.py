@@ -4,7 +4,7 @@ from contract.vocabulary import AuditEvent
 from dashboards.board import Board, Row
 from dashboards.conventions import Colour, NoData
 from dashboards.fields import Column
-from dashboards.panels import About, Panel, lines, number, rows, stack, state
+from dashboards.panels import About, Empty, Panel, lines, number, rows, stack, state
 from dashboards.queries import Query, rate
 
 OF_DECISIONS = 'mcp_audit_events_total{event!="admin"}'
@@ -71,6 +71,7 @@ def key_age() -> Panel:
         "Oldest encryption key",
         "Age of the oldest key of the ring that seals sensitive fields.",
         "No encryption key: sensitive fields are not sealed by this configuration.",
+        Empty.WHEN_UNUSED,
     )
     return number(about, Query("max(mcp_encryption_key_age_seconds)"), unit="s")
 
@@ -127,7 +128,10 @@ def heads() -> Panel:
 def encryption() -> Panel:
     """How sealing goes."""
     about = About(
-        "Sealing and opening", "Sensitive fields sealed and opened, a second, by result.", "No field was sealed yet."
+        "Sealing and opening",
+        "Sensitive fields sealed and opened, a second, by result.",
+        "No field was sealed yet.",
+        Empty.WHEN_UNUSED,
     )
     query = Query(f"sum by (operation, result) ({rate('mcp_encryption_operations_total')})", "{{operation}} {{result}}")
     return stack(about, query, unit="ops")
@@ -139,6 +143,7 @@ def keys() -> Panel:
         "Encryption keys",
         "Keys of the ring, what they may seal, and their age.",
         "No encryption key: sensitive fields are not sealed by this configuration.",
+        Empty.WHEN_UNUSED,
     )
     columns = [Column("key_id", "Key"), Column("classification", "Classification"), Column("Value", "Age", unit="s")]
     return rows(about, columns, Query("max by (key_id, classification) (mcp_encryption_key_age_seconds)")).sized(12, 8)

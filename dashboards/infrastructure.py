@@ -4,7 +4,7 @@ from dashboards import variables
 from dashboards.board import Board, Row
 from dashboards.conventions import NoData
 from dashboards.limits import Limits
-from dashboards.panels import About, Panel, bars, lines, number
+from dashboards.panels import About, Empty, Panel, bars, lines, number
 from dashboards.queries import Query, rate
 
 HOST = 'instance=~"$instance"'
@@ -119,7 +119,7 @@ def pressure() -> Panel:
         "Pressure",
         "Share of the time in which some process waited for processor, memory or disk.",
         "The kernel of these hosts reports no pressure (it needs PSI).",
-        is_empty_when_healthy=True,
+        Empty.WHEN_UNUSED,
     )
     kinds = {"processor": "cpu_waiting", "memory": "memory_waiting", "disk": "io_waiting"}
     queries = [

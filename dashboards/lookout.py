@@ -5,7 +5,7 @@ from dashboards.board import Board, Row
 from dashboards.conventions import Colour, NoData
 from dashboards.fields import Column
 from dashboards.limits import Limits
-from dashboards.panels import About, Panel, bars, lines, number, rows, stack, timeline
+from dashboards.panels import About, Empty, Panel, bars, lines, number, rows, stack, timeline
 from dashboards.queries import Query, percentile, rate
 
 UP = {"1": ("up", Colour.GOOD), "0": ("down", Colour.BAD)}
@@ -63,7 +63,7 @@ def dropped() -> Panel:
         "Samples dropped at a cap",
         "Samples that our services left out in the chosen time range because a metric had too many label sets.",
         "No metric has reached its cap.",
-        is_empty_when_healthy=True,
+        Empty.WHEN_HEALTHY,
     )
     query = Query("sum(increase(mcp_series_dropped_total[$__range]))")
     return number(about, query, unit="short", steps=[(1, Colour.WARNING)])
@@ -108,7 +108,7 @@ def drops() -> Panel:
         "Samples dropped by metric",
         "Samples a second that our services leave out because the metric is at its cap of label sets.",
         "No metric has reached its cap.",
-        is_empty_when_healthy=True,
+        Empty.WHEN_HEALTHY,
     )
     query = Query(f"sum by (service, metric) ({rate('mcp_series_dropped_total')}) > 0", "{{service}} {{metric}}")
     return stack(about, query, unit="ops").sized(8)
@@ -163,7 +163,7 @@ def notification_latency() -> Panel:
         "Notification latency, 95th percentile",
         "Time under which 95 % of the messages of a channel were handed over; channels without a message are left out.",
         "No notification was sent in this time.",
-        is_empty_when_healthy=True,
+        Empty.WHEN_HEALTHY,
     )
     latency = percentile(0.95, "alertmanager_notification_latency_seconds", by=["integration"])
     return lines(about, Query(f"{latency} >= 0", "{{integration}}"), unit="s").sized(8)
@@ -190,6 +190,7 @@ def target_files() -> Panel:
         "Target files",
         "Whether the last reading of each file_sd pattern was good; while not, its last good targets are probed.",
         "No agents come from target files.",
+        Empty.WHEN_UNUSED,
     )
     return timeline(about, Query("min by (pattern) (mcp_target_file_up)", "{{pattern}}"), GOOD).sized(12, 7)
 

@@ -5,7 +5,7 @@ from dashboards.board import Board, Row
 from dashboards.conventions import NoData, link
 from dashboards.fields import Column
 from dashboards.limits import Limits
-from dashboards.panels import About, Panel, heat, lines, number, rows, stack
+from dashboards.panels import About, Empty, Panel, heat, lines, number, rows, stack
 from dashboards.queries import Query, narrowed, percentile, percentiles, rate, share
 
 DURATION = "mcp_server_operation_duration_seconds"
@@ -103,7 +103,7 @@ def errors_by_type() -> Panel:
         "Errors by type",
         "Failed requests a second by type: tool_error is an answer with isError, numbers are JSON-RPC error codes.",
         NO_ERROR,
-        is_empty_when_healthy=True,
+        Empty.WHEN_HEALTHY,
     )
     errors = f"sum by (error_type) ({rate(narrowed(COUNT, f'{CHOSEN}, {FAILED}'))})"
     return stack(about, Query(f"{errors} > 0", "{{error_type}}"), unit="reqps")
@@ -151,7 +151,7 @@ def tool_error_share() -> Panel:
         "Error rate by tool",
         "Share of the calls of a tool that failed in any way; tools without a failure are left out.",
         NO_ERROR,
-        is_empty_when_healthy=True,
+        Empty.WHEN_HEALTHY,
     )
     failed = share(narrowed(COUNT, f"{TOOL_CALLS}, {FAILED}"), narrowed(COUNT, TOOL_CALLS), BY_TOOL)
     return lines(about, Query(f"({failed}) > 0", "{{gen_ai_tool_name}}"), unit="percentunit", top=1).sized(8)

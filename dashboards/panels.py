@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any, Protocol, Self, TypeVar
 
 from grafana_foundation_sdk.builders import (
@@ -26,6 +27,15 @@ from dashboards.limits import Limit
 from dashboards.queries import Query
 
 
+class Empty(StrEnum):
+    """When a panel without data is as it should be."""
+
+    NEVER = "never"
+    WHEN_HEALTHY = "when_healthy"
+    WHEN_UNUSED = "when_unused"
+    """What it shows is optional, and this installation does without."""
+
+
 @dataclass(frozen=True)
 class About:
     """What a panel says of itself."""
@@ -34,8 +44,7 @@ class About:
     description: str
     no_data: str
     """Shown instead of data: why there is none."""
-    is_empty_when_healthy: bool = False
-    """Whether having nothing to show is the good case."""
+    may_be_empty: Empty = Empty.NEVER
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dashboards.board import Board, Row
 from dashboards.conventions import MEANING, Colour, NoData
 from dashboards.fields import Column
 from dashboards.limits import Limits
-from dashboards.panels import About, Panel, number, rows, state
+from dashboards.panels import About, Empty, Panel, number, rows, state
 from dashboards.queries import FIRING, Query
 
 SECURITY = FIRING.replace("{", '{component="security", ')
@@ -45,7 +45,7 @@ def longest() -> Panel:
         "Open longest",
         "Time since the condition of the alert that fires longest became true.",
         "No alert fires.",
-        is_empty_when_healthy=True,
+        Empty.WHEN_HEALTHY,
     )
     return number(about, Query(f"time() - min(ALERTS_FOR_STATE and ignoring (alertstate) {FIRING})"), unit="s")
 
@@ -75,7 +75,7 @@ def incident_desk() -> Panel:
         "Incident desk",
         "Whether the incident desk, which keeps incidents and their times, is there and answers.",
         "Not installed: times to detect, acknowledge and resolve are not kept.",
-        is_empty_when_healthy=True,
+        Empty.WHEN_UNUSED,
     )
     texts = {"1": ("up", Colour.GOOD), "0": ("down", Colour.BAD)}
     return state(about, Query('min(up{job="incident-desk"})'), texts)
@@ -87,7 +87,7 @@ def fired() -> Panel:
         "What fired in this time",
         "Alerts that fired in the chosen time range, of how many subjects, and for which share of the time.",
         "No alert fired in this time.",
-        is_empty_when_healthy=True,
+        Empty.WHEN_HEALTHY,
     )
     rounds = f"count_over_time({FIRING}[$__range])"
     evaluated = 'scalar(max(count_over_time(ALERTS{alertname="Watchdog", alertstate="firing"}[$__range])))'

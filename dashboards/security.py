@@ -4,7 +4,7 @@ from contract.vocabulary import AuthResult, AuthzResult
 from dashboards.board import Board, Row
 from dashboards.conventions import Colour, NoData
 from dashboards.limits import Limits
-from dashboards.panels import About, Panel, heat, lines, number, stack
+from dashboards.panels import About, Empty, Panel, heat, lines, number, stack
 from dashboards.queries import Query, percentile, percentiles, rate, share
 
 AUTHENTICATIONS = "mcp_auth_authentications_total"
@@ -27,7 +27,7 @@ def board(limits: Limits) -> Board:
         rows=[
             Row([failures(limits), denied(), locked(), revoked(), key_age(), fail_open()]),
             Row([by_result(), by_reason().sized(12)], "Authentication"),
-            Row([authorization_results(), by_role(), denials()], "Authorization"),
+            Row([authorization_results(), by_role(), denials(), shadow_denials(), hidden()], "Authorization"),
             Row([lockouts(), refreshes(), key_ages()], "Lockouts and keys"),
             Row([decision_latency(), latency_by_mode(), decision_heat(), cache()], "Decisions"),
         ],
@@ -79,7 +79,7 @@ def fail_open() -> Panel:
         "Controls bypassed",
         "How often the configuration let a request pass without a control, in the chosen time range.",
         "No control may be bypassed, or none was.",
-        is_empty_when_healthy=True,
+        Empty.WHEN_HEALTHY,
     )
     query = Query("sum(increase(mcp_auth_fail_open_total[$__range]))")
     return number(about, query, unit="none", steps=[(1, Colour.BAD)])
@@ -102,7 +102,7 @@ def by_reason() -> Panel:
         "Failed authentications by reason",
         "Authentications that failed, a second, by reason; reasons that do not occur are left out.",
         "No authentication failed in this time.",
-        is_empty_when_healthy=True,
+        Empty.WHEN_HEALTHY,
     )
     failed = f"sum by (reason) ({rate(REFUSED)})"
     return stack(about, Query(f"{failed} > 0", "{{reason}}"), unit="ops").sized(8)
@@ -134,10 +134,32 @@ def denials() -> Panel:
         "Denied authorizations by role",
         "Requests of known callers that were denied, a second, by the caller's role and the reason.",
         NOTHING_DENIED,
-        is_empty_when_healthy=True,
+        Empty.WHEN_HEALTHY,
     )
     refused = f"sum by (role, reason) ({rate(DENIED)})"
     return stack(about, Query(f"{refused} > 0", "{{role}}: {{reason}}"), unit="ops").sized(8)
+
+
+def shadow_denials() -> Panel:
+    """What the policy would deny if it were in force."""
+    about = About(
+        "Shadow denials by role",
+        "Requests that passed in shadow mode although they would have been denied, a second, by role and reason.",
+        "Nothing would have been denied in this time, or shadow mode is off.",
+        Empty.WHEN_HEALTHY,
+    )
+    passed = f"sum by (role, reason) ({rate('mcp_auth_shadow_denials_total')})"
+    return stack(about, Query(f"{passed} > 0", "{{role}}: {{reason}}"), unit="ops")
+
+
+def hidden() -> Panel:
+    """What callers do not get to see."""
+    about = About(
+        "Entries hidden from lists",
+        "Tools, prompts and resources left out of lists because the caller may not use them, a second.",
+        NoData.SIDECAR,
+    )
+    return stack(about, Query(f"sum by (kind) ({rate('mcp_auth_hidden_items_total')})", "{{kind}}"), unit="ops")
 
 
 def lockouts() -> Panel:

@@ -5,7 +5,7 @@ from dashboards import variables
 from dashboards.board import Board, Row
 from dashboards.conventions import Colour, NoData
 from dashboards.limits import Limits
-from dashboards.panels import About, Panel, bars, heat, lines, number, stack, timeline
+from dashboards.panels import About, Empty, Panel, bars, heat, lines, number, stack, timeline
 from dashboards.queries import Query, narrowed, percentile, percentiles, rate
 
 CHOSEN = 'workflow=~"$workflow"'
@@ -133,7 +133,7 @@ def step_failures() -> Panel:
         "Failed steps",
         "Steps that failed, a second, by step; steps without a failure are left out.",
         "No step failed in this time.",
-        is_empty_when_healthy=True,
+        Empty.WHEN_HEALTHY,
     )
     failures = f"sum by (step) ({rate(f'mcp_workflow_step_failures_total{{{CHOSEN}}}')})"
     return stack(about, Query(f"{failures} > 0", "{{step}}"), unit="ops").sized(8)

@@ -17,6 +17,7 @@ import yaml
 
 from dashboards.__main__ import POLICIES, boards
 from dashboards.limits import Limits
+from dashboards.panels import Empty
 from deploy.native.packages import Release
 from rules import pack
 from tests.alertmanager.programs import running
@@ -77,8 +78,9 @@ async def prometheus(release: Release, folder: Path, *, is_broken: bool) -> Asyn
     """Run a Prometheus that scrapes a synthetic system and itself."""
     async with system(is_broken=is_broken) as address, aiohttp.ClientSession() as session:
         own = folder / "own.json"
-        jobs = [{"job_name": "exporter", "static_configs": [{"targets": [address]}]}]
-        jobs += [{"job_name": "incident-desk", "static_configs": [{"targets": [address]}]}] if is_broken else []
+        jobs: list[Any] = [
+            {"job_name": name, "static_configs": [{"targets": [address]}]} for name in ("exporter", "incident-desk")
+        ]
         jobs.append({"job_name": "prometheus", "file_sd_configs": [{"files": [str(own)], "refresh_interval": "1s"}]})
         rules = [WATCHDOG, *(FIRING if is_broken else [])]
         (folder / "rules.yaml").write_text(
@@ -110,7 +112,7 @@ def empty_when_healthy() -> set[tuple[str, str]]:
         for board in made
         for row in board.rows
         for panel in row.panels
-        if panel.about.is_empty_when_healthy
+        if panel.about.may_be_empty is Empty.WHEN_HEALTHY
     }
 
 
