@@ -28,6 +28,7 @@ from auth_sidecar.operations import OperationMap
 from auth_sidecar.principal import ClaimMapping
 from auth_sidecar.proxy import Proxy
 from auth_sidecar.rbac import NO_ROLE
+from auth_sidecar.sessions import SessionBinding
 from auth_sidecar.token_cache import TokenCache
 from auth_sidecar.tokens import IssuerRules, TokenVerifier, canonical_audience
 from contract.metrics import DEFAULT_CAP, Instruments
@@ -84,7 +85,8 @@ class Sidecar:
         )  # fmt: skip
         self.proxy = Proxy(
             self.gate, self._upstream, OperationMetrics(self.instruments), endpoints=endpoints(config),
-            answers=answers(config), limits=config.limits, upstream=config.upstream,
+            answers=answers(config), sessions=SessionBinding(config.audit.key_file.read().encode()),
+            limits=config.limits, upstream=config.upstream,
         )  # fmt: skip
         await self._watch_keys()
         await self._open_admin(admin_host or config.admin.host, _first(admin_port, config.admin.port))
@@ -256,7 +258,15 @@ def _endpoint(route: Route, config: SidecarConfig) -> Endpoint:
     tools = {**operations.tools, **route.tools}
     table = OperationMap(operations.all_methods(), tools, operations.prompts, operations.resources)
     return Endpoint(
-        route.path, route.agent, route.agent_type, route.upstream, table, route.workflow, route.headers_are_validated
+        route.path,
+        route.agent,
+        route.agent_type,
+        route.upstream,
+        table,
+        route.workflow,
+        route.headers_are_validated,
+        route.shadow,
+        route.filter_lists,
     )
 
 

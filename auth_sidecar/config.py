@@ -128,6 +128,10 @@ class Route(Model):
     """Permissions of this endpoint's tools; what is not here is looked up in `operations`."""
     headers_are_validated: bool = False
     """The server behind refuses headers that its body contradicts, so that forward-auth may decide by them."""
+    shadow: bool = False
+    """Let pass, and count, what this endpoint would deny for want of a permission; tokens are still demanded."""
+    filter_lists: bool = True
+    """Show callers only what they may use."""
 
 
 class Operations(Model):

@@ -15,6 +15,7 @@ from contract.vocabulary import AuditEvent, AuthReason
 
 PROXY = "proxy"
 FORWARD = "forward"
+_SHADOWED = frozenset({AuthReason.NO_PERMISSION, AuthReason.UNMAPPED_OPERATION, AuthReason.INSUFFICIENT_SCOPE})
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,9 @@ class Endpoint:
     operations: OperationMap
     workflow: str | None = None
     headers_are_validated: bool = False
+    is_shadow: bool = False
+    """Permissions are judged and counted here, but nothing is denied for want of one."""
+    filters_lists: bool = True
 
 
 @dataclass(slots=True)
@@ -84,6 +88,8 @@ class Decision(NamedTuple):
     scopes: tuple[str, ...] = ()
     """All scopes that the operation needs, when one is lacking."""
     issuer: str = ""
+    shadow: AuthReason | None = None
+    """Why the request would have been denied, had it not been for shadow mode."""
     record: bytes = b""
     """The part of the audit record that is the same for every request decided like this."""
 
@@ -121,8 +127,16 @@ class Rules:
 
 
 def authorize(rules: Rules, principal: Principal, endpoint: Endpoint | None, action: Action | Refused) -> Decision:
-    """Decide whether an authenticated caller may do something."""
+    """Decide whether an authenticated caller may do something; in shadow mode what is denied passes with a mark."""
+    decided = _authorize(rules, principal, endpoint, action)
+    if endpoint is None or not endpoint.is_shadow or isinstance(action, Refused) or decided.reason not in _SHADOWED:
+        return decided
+    return decided._replace(event=AuditEvent.AUTHZ_ALLOW, reason=AuthReason.OK, status=200, shadow=decided.reason)
+
+
+def _authorize(rules: Rules, principal: Principal, endpoint: Endpoint | None, action: Action | Refused) -> Decision:
     if isinstance(action, Refused):
+        # What cannot be read is refused in shadow mode too.
         return Decision(AuditEvent.AUTHZ_DENY, action.reason, action.status, principal)
     decided = Decision(AuditEvent.AUTHZ_DENY, AuthReason.UNMAPPED_OPERATION, 403, principal, action.method, action.name)
     if endpoint is None:

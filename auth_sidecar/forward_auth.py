@@ -19,6 +19,7 @@ from auth_sidecar.decision import FORWARD, Ask, Decision, Endpoint, has_query_to
 from auth_sidecar.gate import Gate
 from auth_sidecar.lean_http import Question, Respond
 from auth_sidecar.operations import MIRRORED, Action, Refused, read_headers
+from auth_sidecar.principal import Principal
 from auth_sidecar.token_cache import Caller
 from auth_sidecar.tokens import Refusal
 from contract.vocabulary import AuthReason
@@ -92,7 +93,7 @@ class ForwardAuthEndpoint:
         respond(caller.answer)
 
     async def _decide_later(self, ask: Ask, action: Action | Refused, respond: Respond) -> None:
-        async def read_action() -> Action | Refused:
+        async def read_action(_principal: Principal) -> Action | Refused:
             return action
 
         decision = await self._gate.decide(ask, read_action)

@@ -17,6 +17,7 @@ from auth_sidecar.gate_metrics import GateMetrics
 from auth_sidecar.key_source import KeySource
 from auth_sidecar.limits import Lockout, client_of
 from auth_sidecar.operations import Action, Refused
+from auth_sidecar.principal import Principal
 from auth_sidecar.rbac import NO_ROLE
 from auth_sidecar.token_cache import Caller, TokenCache
 from auth_sidecar.tokens import Refusal
@@ -26,7 +27,7 @@ from contract.vocabulary import AuditEvent, AuthReason
 logger = logging.getLogger(__name__)
 
 Decided = Callable[[Caller | Refusal | None, Decision], None]
-ReadAction = Callable[[], Awaitable[Action | Refused]]
+ReadAction = Callable[[Principal], Awaitable[Action | Refused]]
 
 MAX_DECISIONS = 256
 """Decisions that are remembered for one caller."""
@@ -77,7 +78,7 @@ class Gate:
                 decision = refused(caller)
             else:
                 waiting = time.perf_counter()
-                action = await read_action()
+                action = await read_action(caller.principal)
                 waited = time.perf_counter() - waiting
                 decision = self.authorize(caller, ask.endpoint, action)
         except Exception:
@@ -135,6 +136,10 @@ class Gate:
                 caller.decisions.clear()
             caller.decisions[key] = known
         return known
+
+    def may(self, principal: Principal, endpoint: Endpoint, method: str, name: str) -> bool:
+        """Whether a call would be allowed; for filtering lists, so nothing is recorded or counted."""
+        return authorize(self.rules, principal, endpoint, Action(method, name)).is_allowed
 
     def may_be_new_key(self, refusal: Refusal) -> bool:
         """Whether the issuer's keys may be fetched once more because of this refusal."""
@@ -216,6 +221,7 @@ def _decision_record(endpoint: Endpoint | None, decision: Decision) -> bytes:
         "permission": decision.permission,
         "role": decision.role if decision.role != NO_ROLE else "",
         "rule": decision.rule,
+        "shadow": decision.shadow or "",
         "issuer": decision.issuer,
     }
     if principal:

@@ -33,6 +33,9 @@ class GateMetrics:
         key = (decision.event, decision.reason, decision.role)
         self._decisions[key] = self._decisions.get(key, 0) + 1
         self._child("mcp_auth_decision_duration_seconds", mode).observe(seconds)
+        if decision.shadow:
+            self.bypassed("authorization")
+            self._child("mcp_auth_shadow_denials_total", decision.shadow, decision.role).inc()
         if not self._is_scheduled:
             self._is_scheduled = True
             asyncio.get_running_loop().call_soon(self._add_up)

@@ -123,6 +123,11 @@ class OperationMetrics:
             known = self._listed.get(endpoint.path, frozenset())
             self._listed[endpoint.path] = frozenset(sorted(known.union(tools))[:MAX_TOOLS])
 
+    def hid(self, method: str, count: int) -> None:
+        """Count entries of a list that the caller did not see."""
+        if count:
+            self._instruments.child("mcp_auth_hidden_items_total", method.partition("/")[0]).inc(count)
+
     def _tool(self, endpoint: Endpoint, action: Action) -> str:
         if action.method != "tools/call":
             return ""

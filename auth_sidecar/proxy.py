@@ -4,9 +4,12 @@ Built on aiohttp's bare server: endpoints are found by their exact path, a route
 """
 
 import asyncio
+import functools
+import io
 import logging
 import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import aiohttp
 from aiohttp import web
@@ -16,18 +19,21 @@ from auth_sidecar.answers import Answer, Answers, rpc_error
 from auth_sidecar.config import Limits, Upstream
 from auth_sidecar.decision import PROXY, Ask, Endpoint, has_query_token, printable
 from auth_sidecar.gate import Gate
-from auth_sidecar.operation_metrics import OperationMetrics, Outcome, Watcher
-from auth_sidecar.operations import Action, MessageId, Refused, is_modern, read_body
+from auth_sidecar.listing import LISTS, ListFilter
+from auth_sidecar.operation_metrics import OperationMetrics, Outcome
+from auth_sidecar.operations import Action, is_modern
 from auth_sidecar.principal import Principal
-from contract.vocabulary import AuthReason
+from auth_sidecar.relay import Relay
+from auth_sidecar.request_body import BODILESS, Body
+from auth_sidecar.sessions import HEADER as SESSION_HEADER
+from auth_sidecar.sessions import SessionBinding
 
 logger = logging.getLogger(__name__)
 
-BODY_TIMEOUT_SECONDS = 30.0
-"""Longest time a client may take to send a body."""
+LARGE_BYTES = 1 << 20
+"""Bodies from this size on are sent in pieces, so that other requests are not held up."""
 DRAIN_SECONDS = 300.0
 """How long an answer is still read that a legacy client has stopped waiting for."""
-_BODILESS = {"GET": "http/get", "DELETE": "http/delete"}
 _UPSTREAM_DOWN = {502: "The server behind cannot be reached.", 504: "The server behind does not answer in time."}
 
 
@@ -42,6 +48,7 @@ class Proxy:
         *,
         endpoints: Mapping[str, Endpoint],
         answers: Answers,
+        sessions: SessionBinding,
         limits: Limits,
         upstream: Upstream,
     ) -> None:
@@ -51,7 +58,8 @@ class Proxy:
         self.limits = limits
         self.upstream = upstream
         self._gate = gate
-        self._session = session
+        self._sessions = sessions
+        self._http = session
         self._operations = operations
         self._draining: set[asyncio.Task[None]] = set()
 
@@ -64,14 +72,15 @@ class Proxy:
             return _response(metadata)
         endpoint = self.endpoints.get(path)
         ask = _ask(request, endpoint, query)
-        body = _Body(request, self.limits.body_bytes)
+        body = Body(request, self.limits.body_bytes, self._sessions)
         decision = await self._gate.decide(ask, body.read_action)
-        if not decision.is_allowed or endpoint is None or not isinstance(body.action, Action):
+        caller = decision.principal
+        if not decision.is_allowed or endpoint is None or caller is None or not isinstance(body.action, Action):
             response = _response(self.answers.refuse(decision, endpoint, body.message_id))
             if not body.is_complete:
                 response.force_close()
             return response
-        return await self._pass_on(request, endpoint, decision.principal, body, started)
+        return await self._pass_on(request, Call(endpoint, caller, body.action, body, started))
 
     async def close(self) -> None:
         """Give up answers that are still being drained."""
@@ -79,81 +88,70 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*self._draining, return_exceptions=True)
 
-    async def _pass_on(
-        self, request: web.BaseRequest, endpoint: Endpoint, caller: Principal | None, body: "_Body", started: float
-    ) -> web.StreamResponse:
-        action = body.action
-        assert isinstance(action, Action)  # noqa: S101 - for the type checker
-        asking = asyncio.ensure_future(self._ask_upstream(request, endpoint, caller, body.data))
+    async def _pass_on(self, request: web.BaseRequest, call: "Call") -> web.StreamResponse:
+        asking = asyncio.ensure_future(self._ask_upstream(request, call))
+        outcome = Outcome("cancelled")
         try:
             answer = await asyncio.shield(asking)
+            relay = Relay(request, answer, call.action, self._filter(call, answer), self._bound(call, answer))
+            try:
+                return await relay.run()
+            finally:
+                outcome = relay.outcome
+                self._operations.learn(call.endpoint, relay.tools)
+                self._operations.hid(call.action.method, relay.hidden)
         except asyncio.CancelledError:
-            self._give_up(asking, action)
+            self._give_up(asking, call.action)
             raise
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             status = 504 if isinstance(error, TimeoutError) else 502
-            logger.warning(
-                "upstream failed", extra={"agent": endpoint.agent, "status": status, "error": type(error).__name__}
-            )
-            self._operations.count(endpoint, action, Outcome("timeout" if status == 504 else str(status)), started)
-            return _response(_unreachable(status, action))
-        watcher = Watcher(action, answer.headers.get("Content-Type", ""), answer.status)
-        try:
-            return await self._relay(request, answer, watcher)
-        except asyncio.CancelledError:
-            self._give_up(asking, action)
-            raise
+            outcome = Outcome("timeout" if status == 504 else str(status))
+            fields = {"agent": call.endpoint.agent, "status": status, "error": type(error).__name__}
+            logger.warning("upstream failed", extra=fields)
+            return _response(_unreachable(status, call.action))
         finally:
-            self._operations.count(endpoint, action, watcher.outcome, started)
-            self._operations.learn(endpoint, watcher.tools)
+            self._operations.count(call.endpoint, call.action, outcome, call.started)
 
-    async def _ask_upstream(
-        self, request: web.BaseRequest, endpoint: Endpoint, caller: Principal | None, body: bytes
-    ) -> aiohttp.ClientResponse:
+    def _filter(self, call: "Call", answer: aiohttp.ClientResponse) -> ListFilter | None:
+        """Return what filters the answer to a list request, None for every other answer."""
+        if call.action.method not in LISTS or not call.endpoint.filters_lists or answer.status != 200:
+            return None
+        is_stream = answer.headers.get("Content-Type", "").startswith("text/event-stream")
+        may = functools.partial(self._gate.may, call.caller, call.endpoint)
+        return ListFilter(call.action.method, may, is_stream=is_stream)
+
+    def _bound(self, call: "Call", answer: aiohttp.ClientResponse) -> str:
+        """Return the session id that the client gets, empty where there is none."""
+        session = answer.headers.get(SESSION_HEADER)
+        return self._sessions.bind(session, call.caller, call.endpoint.path) if session else ""
+
+    async def _ask_upstream(self, request: web.BaseRequest, call: "Call") -> aiohttp.ClientResponse:
         """Send the request on and return the answer's head; raises TimeoutError when that takes too long."""
         query = request.raw_path.partition("?")[2]
-        pairs = list(headers_.inwards(request.headers.items(), keep_authorization=self.upstream.keep_authorization))
+        pairs = [
+            (name, value)
+            for name, value in headers_.inwards(
+                request.headers.items(), keep_authorization=self.upstream.keep_authorization
+            )
+            if name.lower() != SESSION_HEADER.lower()
+            and not (call.action.method in LISTS and name.lower() == "accept-encoding")
+        ]
+        if call.body.session:
+            pairs.append((SESSION_HEADER, call.body.session))
         pairs += headers_.forwarded(request.remote or "", request.host, request.scheme)
-        if caller:
-            pairs += headers_.identity(caller)
+        pairs += headers_.identity(call.caller)
         async with asyncio.timeout(self.upstream.response_timeout or None):
-            return await self._session.request(
+            return await self._http.request(
                 request.method,
-                endpoint.upstream + (f"?{query}" if query else ""),
+                call.endpoint.upstream + (f"?{query}" if query else ""),
                 headers=pairs,
-                data=body or None,
+                data=io.BytesIO(call.body.data) if len(call.body.data) > LARGE_BYTES else call.body.data or None,
                 allow_redirects=False,
             )
 
-    async def _relay(
-        self, request: web.BaseRequest, answer: aiohttp.ClientResponse, watcher: Watcher
-    ) -> web.StreamResponse:
-        """Pass an answer to the client as it comes, byte for byte."""
-        response = web.StreamResponse(status=answer.status, reason=answer.reason)
-        for name, value in headers_.outwards(answer.headers.items()):
-            response.headers.add(name, value)
-        try:
-            await response.prepare(request)
-            async for chunk in answer.content.iter_any():
-                watcher.feed(chunk)
-                await response.write(chunk)
-            await response.write_eof()
-        except aiohttp.ClientConnectionResetError:
-            raise asyncio.CancelledError from None  # the client has left
-        except (aiohttp.ClientError, TimeoutError):
-            # What is cut off behind must look cut off in front too, not like an answer that ended well.
-            watcher.outcome = Outcome("upstream_closed")
-            answer.close()
-            if request.transport:
-                request.transport.abort()
-        else:
-            answer.release()
-            watcher.end()
-        return response
-
     def _give_up(self, asking: "asyncio.Task[aiohttp.ClientResponse]", action: Action) -> None:
         """End a request whose client has left: a cancellation in the modern era, nothing of the kind before."""
-        if not is_modern(action.version) and action.method not in _BODILESS.values():
+        if not is_modern(action.version) and action.method not in BODILESS.values():
             task = asyncio.ensure_future(_drain(asking))
             self._draining.add(task)
             task.add_done_callback(self._draining.discard)
@@ -163,47 +161,14 @@ class Proxy:
             asking.result().close()
 
 
-class _Body:
-    """The body of a request, read only when the gate wants it."""
+class Call(NamedTuple):
+    """A request that may pass: where to, from whom, what for."""
 
-    def __init__(self, request: web.BaseRequest, limit: int) -> None:
-        self._request = request
-        self._limit = limit
-        self.data = b""
-        self.action: Action | Refused | None = None
-        self.is_complete = not request.can_read_body
-
-    @property
-    def message_id(self) -> MessageId:
-        return self.action.message_id if self.action else None
-
-    async def read_action(self) -> Action | Refused:
-        self.action = await self._read_action()
-        return self.action
-
-    async def _read_action(self) -> Action | Refused:
-        request = self._request
-        if request.method in _BODILESS:
-            return Action(_BODILESS[request.method], version=request.headers.get("MCP-Protocol-Version", ""))
-        if request.method != "POST":
-            return Refused(AuthReason.UNMAPPED_OPERATION, 405)
-        if (request.content_length or 0) > self._limit:
-            return Refused(AuthReason.UNMAPPED_OPERATION, 413)
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
-                self.data = await self._read()
-        except TimeoutError:
-            return Refused(AuthReason.UNMAPPED_OPERATION, 408)
-        if len(self.data) > self._limit:
-            return Refused(AuthReason.UNMAPPED_OPERATION, 413)
-        self.is_complete = True
-        return read_body(self.data, request.headers)
-
-    async def _read(self) -> bytes:
-        content, data = self._request.content, bytearray()
-        while len(data) <= self._limit and (chunk := await content.readany()):
-            data += chunk
-        return bytes(data)
+    endpoint: Endpoint
+    caller: Principal
+    action: Action
+    body: Body
+    started: float
 
 
 def _ask(request: web.BaseRequest, endpoint: Endpoint | None, query: str) -> Ask:

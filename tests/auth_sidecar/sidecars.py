@@ -1,5 +1,6 @@
 """Sidecars for tests: a configuration in a folder of its own, both ports free, everything real."""
 
+import io
 import json
 import shutil
 from collections.abc import Awaitable, Callable
@@ -90,6 +91,6 @@ async def post(
     }
     async with (
         aiohttp.ClientSession(auto_decompress=False) as session,
-        session.post(sidecar.url + path, data=body, headers=all_headers) as response,
+        session.post(sidecar.url + path, data=io.BytesIO(body), headers=all_headers) as response,
     ):
         return response.status, dict(response.headers), await response.read()

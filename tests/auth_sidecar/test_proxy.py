@@ -159,7 +159,8 @@ async def test_session_and_resumption_headers_cross_both_ways(sidecar: Sidecar, 
         aiohttp.ClientSession() as session,
         session.get(f"{sidecar.url}/kb/mcp?x=1", headers=headers) as response,
     ):
-        assert response.headers["Mcp-Session-Id"] == "abc"
+        assert response.headers["Mcp-Session-Id"].startswith("abc.")
+        assert await response.read() == b"data: 1\n\n"
     seen = echo.seen[0]
     assert (seen["headers"]["Last-Event-ID"], seen["headers"]["Mcp-Param-Region"]) == ("7", "eu")
     assert (seen["method"], seen["path"]) == ("GET", "/mcp?x=1")

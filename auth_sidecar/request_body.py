@@ -1,0 +1,69 @@
+"""The body of a request: read only of callers who are known, bounded in size and time, and turned into an action."""
+
+import asyncio
+
+from aiohttp import web
+
+from auth_sidecar.operations import Action, MessageId, Refused, is_modern, read_body
+from auth_sidecar.principal import Principal
+from auth_sidecar.sessions import HEADER, SessionBinding
+from contract.vocabulary import AuthReason
+
+BODY_TIMEOUT_SECONDS = 30.0
+"""Longest time a client may take to send a body."""
+BODILESS = {"GET": "http/get", "DELETE": "http/delete"}
+"""HTTP methods that are operations by themselves."""
+
+
+class Body:
+    """The body of one request, and the session it belongs to."""
+
+    def __init__(self, request: web.BaseRequest, limit: int, sessions: SessionBinding) -> None:
+        self._request = request
+        self._limit = limit
+        self._sessions = sessions
+        self.data = b""
+        self.session = ""
+        """The server's own id of the session, once it is known to be the caller's."""
+        self.action: Action | Refused | None = None
+        self.is_complete = not request.can_read_body
+
+    @property
+    def message_id(self) -> MessageId:
+        """The id of the JSON-RPC message, None when there is none."""
+        return self.action.message_id if self.action else None
+
+    async def read_action(self, principal: Principal) -> Action | Refused:
+        """Read the body and return what is asked for; a session of somebody else refuses it."""
+        self.action = await self._read_action()
+        held = self._request.headers.get(HEADER)
+        if held is not None and isinstance(self.action, Action) and not is_modern(self.action.version):
+            session = self._sessions.release(held, principal, self._request.raw_path.partition("?")[0])
+            if session is None:
+                self.action = Refused(AuthReason.NO_PERMISSION, 404, self.action.message_id)
+            self.session = session or ""
+        return self.action
+
+    async def _read_action(self) -> Action | Refused:
+        request = self._request
+        if request.method in BODILESS:
+            return Action(BODILESS[request.method], version=request.headers.get("MCP-Protocol-Version", ""))
+        if request.method != "POST":
+            return Refused(AuthReason.UNMAPPED_OPERATION, 405)
+        if (request.content_length or 0) > self._limit:
+            return Refused(AuthReason.UNMAPPED_OPERATION, 413)
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+                self.data = await self._read()
+        except TimeoutError:
+            return Refused(AuthReason.UNMAPPED_OPERATION, 408)
+        if len(self.data) > self._limit:
+            return Refused(AuthReason.UNMAPPED_OPERATION, 413)
+        self.is_complete = True
+        return read_body(self.data, request.headers)
+
+    async def _read(self) -> bytes:
+        content, data = self._request.content, bytearray()
+        while len(data) <= self._limit and (chunk := await content.readany()):
+            data += chunk
+        return bytes(data)
