@@ -204,14 +204,14 @@ def _post(url: str) -> None:
 
 def _check_ports(services: Sequence[Service]) -> None:
     """Raise RunError that names every port that somebody else listens on."""
-    taken = [
-        f"  port {port.number} ({service.name}): set {port.variable} to a free one, or end what listens there"
-        for service in services
-        for port in service.ports
-        if _is_taken(port.number)
-    ]
+    taken: dict[tuple[str, str], list[str]] = {}
+    for service in services:
+        for port in service.ports:
+            if _is_taken(port.number):
+                taken.setdefault((service.name, port.variable), []).append(str(port.number))
     if taken:
-        raise RunError("\n".join(["These ports are in use by something else:", *taken]))
+        lines = [f"  {', '.join(ports)} ({name}): move it with {variable}" for (name, variable), ports in taken.items()]
+        raise RunError("\n".join(["These ports are in use by something else:", *lines, "or end what listens there."]))
 
 
 def _is_taken(port: int) -> bool:

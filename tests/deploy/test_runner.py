@@ -157,7 +157,7 @@ def test_every_port_in_use_is_named_with_its_variable_and_nothing_is_started(tmp
     first, second = service(tmp_path, "first"), service(tmp_path, "second")
     with socket.create_server(("127.0.0.1", second.ports[0].number)), pytest.raises(RunError) as refused:
         runner.up([first, second])
-    assert f"port {second.ports[0].number} (second): set LOOKOUT_SERVICE_PORT" in str(refused.value)
+    assert f"  {second.ports[0].number} (second): move it with LOOKOUT_SERVICE_PORT" in str(refused.value)
     assert str(first.ports[0].number) not in str(refused.value)
     assert process.recall(runner.records) == {}
 

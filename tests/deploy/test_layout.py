@@ -1,0 +1,161 @@
+"""Copies of the configuration with this machine's addresses, and the table of services that reads them."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from contract.ports import ENDPOINTS
+from deploy.native.layout import ROOT, Layout, state_folder
+from deploy.native.services import Table
+from deploy.prepare import OWN_LIST
+
+MOVED = {e.variable: str(20000 + 100 * n) for n, e in enumerate(ENDPOINTS.values())}
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A small copy of what the layout reads, to change at will."""
+    root = tmp_path / "repository"
+    for name in ("exporter/exporter.yaml", "rules/prometheus.yml", "alertmanager/generated/alertmanager.yml"):
+        (root / name).parent.mkdir(parents=True)
+        shutil.copy(ROOT / name, root / name)
+    return root
+
+
+def layout(tmp_path: Path, root: Path = ROOT) -> Layout:
+    return Layout(tmp_path / "state" / "native", root)
+
+
+def texts(folder: Path) -> dict[str, str]:
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return {str(file.relative_to(folder)): file.read_text(encoding="utf-8") for file in files}
+
+
+def test_every_configuration_file_is_copied(tmp_path: Path) -> None:
+    made = layout(tmp_path)
+    made.write({})
+    assert {
+        "lookout/exporter.yaml",
+        "lookout/sidecar.yaml",
+        "lookout/roles.yaml",
+        "lookout/secrets/audit_key",
+        "prometheus/prometheus.yml",
+        "prometheus/rules/agents.yaml",
+        "alertmanager/alertmanager.yml",
+        "alertmanager/templates/slack.tmpl",
+        "alertmanager/secrets/slack_url",
+        "grafana/provisioning/datasources/datasources.yaml",
+        "grafana/dashboards/overview.json",
+    } <= set(texts(made.etc))
+
+
+def test_no_copy_names_a_host_or_folder_of_the_containers(tmp_path: Path) -> None:
+    made = layout(tmp_path)
+    made.write(MOVED)
+    ports = "|".join(str(e.port + n) for e in ENDPOINTS.values() for n in range(e.count))
+    hosts = "|".join(sorted({e.host for e in ENDPOINTS.values()}))
+    left = re.compile(rf"(?<![\w.-])(?:(?:{hosts}|localhost):(?:{ports})|/etc/(?:lookout|grafana)/)(?!\d)")
+    found = {name: left.findall(text) for name, text in texts(made.etc).items() if "rules/" not in name}
+    assert {name: names for name, names in found.items() if names} == {}
+
+
+def test_committed_files_are_not_written(tmp_path: Path, repository: Path) -> None:
+    before = texts(repository)
+    layout(tmp_path, repository).write(MOVED)
+    assert texts(repository) == before
+
+
+def test_second_write_changes_no_file(tmp_path: Path, repository: Path) -> None:
+    made = layout(tmp_path, repository)
+    made.write({})
+    before = {file: file.stat().st_mtime_ns for file in made.etc.rglob("*")}
+    assert made.write({}) == []
+    assert {file: file.stat().st_mtime_ns for file in made.etc.rglob("*")} == before
+
+
+def test_file_that_is_gone_from_the_repository_goes_from_the_copies(tmp_path: Path, repository: Path) -> None:
+    made = layout(tmp_path, repository)
+    (repository / "rules/generated").mkdir()
+    (repository / "rules/generated/old.yaml").write_text("groups: []\n", encoding="utf-8")
+    made.write({})
+    (repository / "rules/generated/old.yaml").unlink()
+    made.write({})
+    assert "prometheus/rules/old.yaml" not in texts(made.etc)
+
+
+def test_file_sd_targets_are_copied_with_their_folders(tmp_path: Path, repository: Path) -> None:
+    (repository / "targets").mkdir()
+    (repository / "targets/mine.yaml").write_text("- targets: ['agents:9830']\n", encoding="utf-8")
+    made = layout(tmp_path, repository)
+    made.write(MOVED)
+    assert texts(made.etc)["lookout/targets/mine.yaml"] == f"- targets: ['127.0.0.1:{MOVED['LOOKOUT_AGENTS_PORT']}']\n"
+
+
+def test_copies_of_secrets_are_private_and_alertmanager_sees_only_its_own(tmp_path: Path, repository: Path) -> None:
+    made = layout(tmp_path, repository)
+    made.write({})
+    copies = [file for file in made.etc.rglob("secrets/*") if file.is_file()]
+    assert {file.stat().st_mode & 0o777 for file in copies} == {0o600}
+    assert {file.name for file in (made.etc / "alertmanager/secrets").iterdir()} == {
+        "slack_url",
+        "pagerduty_routing_key",
+    }
+    assert OWN_LIST not in {file.name for file in copies}
+
+
+def test_own_secrets_of_the_checkout_are_used(tmp_path: Path, repository: Path) -> None:
+    (repository / "secrets").mkdir()
+    (repository / "secrets/slack_url").write_text("https://hooks.example/mine", encoding="utf-8")
+    made = layout(tmp_path, repository)
+    made.write({})
+    assert texts(made.etc)["alertmanager/secrets/slack_url"] == "https://hooks.example/mine"
+
+
+def test_state_lies_in_the_checkout_unless_the_environment_says_otherwise(tmp_path: Path) -> None:
+    assert state_folder({}) == ROOT / ".lookout" / "native"
+    assert state_folder({"LOOKOUT_STATE": str(tmp_path)}) == tmp_path / "native"
+
+
+def table(tmp_path: Path, **environ: str) -> Table:
+    return Table(layout(tmp_path), {"PATH": os.environ["PATH"], **MOVED, **environ})
+
+
+def test_every_service_of_compose_runs_natively_too(tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "grafana"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n", encoding="utf-8")
+    program.chmod(0o755)
+    services = table(tmp_path, PATH=str(program.parent)).services()
+    assert {service.name for service in services} == set(COMPOSE) - {"prepare", "tools"}
+
+
+def test_grafana_is_left_out_where_it_is_not_installed(tmp_path: Path) -> None:
+    names = {service.name for service in table(tmp_path, PATH=str(tmp_path)).services()}
+    assert "grafana" not in names
+    assert "prometheus" in names
+
+
+def test_every_port_of_the_environment_is_used_and_none_twice(tmp_path: Path) -> None:
+    ports = [port for service in table(tmp_path, PATH=str(tmp_path)).services() for port in service.ports]
+    numbers = [port.number for port in ports]
+    assert len(set(numbers)) == len(numbers)
+    unused = {"LOOKOUT_GRAFANA_PORT", "LOOKOUT_INCIDENT_DESK_PORT"}
+    assert {port.variable for port in ports} == set(MOVED) - unused
+    assert all(number >= 20000 for number in numbers)
+
+
+def test_nothing_listens_beyond_loopback(tmp_path: Path) -> None:
+    commands = [" ".join(service.command) for service in table(tmp_path, PATH=str(tmp_path)).services()]
+    assert not [command for command in commands if "0.0.0.0" in command or "listen-address=:" in command]  # noqa: S104
+
+
+def test_what_a_run_keeps_lies_below_its_state_folder(tmp_path: Path) -> None:
+    for service in table(tmp_path, PATH=str(tmp_path)).services():
+        for flag in ("--storage.tsdb.path=", "--storage.path=", "--config.file="):
+            paths = [word.removeprefix(flag) for word in service.command if word.startswith(flag)]
+            assert all(Path(path).is_relative_to(tmp_path / "state") for path in paths), service.name

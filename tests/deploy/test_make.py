@@ -1,0 +1,193 @@
+"""The Makefile explains itself, and the door behind it picks the runtime."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+TARGETS = sorted(set(re.findall(r"^\.PHONY: ([\w-]+)$", MAKEFILE, re.MULTILINE)))
+PROMISED = {"up", "down", "test", "check", "generate", "demo-break", "demo-heal", "bench"}
+RECORDER = '#!/bin/sh\necho "$(basename "$0") $*" >> "$CALLS"\n'
+
+
+def make(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    return subprocess.run(
+        [shutil.which("make") or "make", *arguments], cwd=ROOT, env={**clean, **environ}, capture_output=True, text=True
+    )
+
+
+def test_bare_make_prints_every_target_with_one_line() -> None:
+    lines = make().stdout.splitlines()
+    assert sorted(line.split()[1] for line in lines) == TARGETS
+    assert all(len(line.split()) > 3 and len(line) <= 120 for line in lines)
+
+
+def test_promised_targets_are_there() -> None:
+    assert set(TARGETS) >= PROMISED
+
+
+def test_without_a_new_enough_python_make_says_what_to_do(tmp_path: Path) -> None:
+    old = tmp_path / "python3"
+    old.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    old.chmod(0o755)
+    for name in ("sh", "awk"):
+        (tmp_path / name).symlink_to(shutil.which(name) or "")
+    result = make("setup", f"VENV={tmp_path / 'venv'}", PATH=str(tmp_path), MAKEFLAGS="", SHELL="/bin/sh")
+    assert result.returncode == 2
+    assert "No Python 3.11 or newer found" in result.stderr
+    assert "make PYTHON=/path/to/python3" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["demo-break"], 'stack.sh break "agent-down"'),
+        (["demo-break", "FAULT=cpu"], 'stack.sh break "cpu"'),
+        (["demo-heal"], "stack.sh heal \n"),
+        (["demo-heal", "FAULT=cpu"], 'stack.sh heal "cpu"'),
+    ],
+)
+def test_fault_is_passed_on(arguments: list[str], expected: str) -> None:
+    assert expected in make("--dry-run", *arguments).stdout + "\n"
+
+
+class Door:
+    """A copy of deploy/stack.sh among programs that only write down how they were called."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.calls = root / "calls"
+        (root / "deploy").mkdir()
+        shutil.copy(ROOT / "deploy" / "stack.sh", root / "deploy" / "stack.sh")
+        self.program(".venv/bin/python", RECORDER)
+        self.program("bin/make", RECORDER)
+
+    def program(self, name: str, text: str) -> None:
+        (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / name).write_text(text, encoding="utf-8")
+        (self.root / name).chmod(0o755)
+
+    def docker(self, *, runs: bool = True, containers: str = "", up_fails: bool = False) -> None:
+        ends = [f'case "$*" in "compose ps --quiet") echo "{containers}";;']
+        ends += [f'"compose up"*) exit {int(up_fails)};;', f"*) exit {int(not runs)};; esac\n"]
+        self.program("bin/docker", RECORDER + " ".join(ends))
+
+    def run_natively_already(self) -> None:
+        (self.root / ".lookout/native/run").mkdir(parents=True)
+        (self.root / ".lookout/native/run/exporter.json").write_text("{}", encoding="utf-8")
+
+    def open(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        variables = {"PATH": f"{self.root / 'bin'}:/usr/bin:/bin", "CALLS": str(self.calls), **environ}
+        command = ["sh", str(self.root / "deploy/stack.sh"), *arguments]
+        return subprocess.run(command, env=variables, capture_output=True, text=True)
+
+    def called(self, start: str) -> list[str]:
+        lines = self.calls.read_text(encoding="utf-8").splitlines() if self.calls.exists() else []
+        return [line for line in lines if line.startswith(start)]
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Door:
+    """The door, on a machine whose docker command finds no engine."""
+    made = Door(tmp_path)
+    made.docker(runs=False)
+    return made
+
+
+def test_up_is_native_where_no_docker_engine_answers(door: Door) -> None:
+    assert door.open("up").returncode == 0
+    assert door.called("python") == ["python -m deploy.native up"]
+    assert door.called("docker compose up") == []
+
+
+def test_native_up_makes_the_environment_first(door: Door) -> None:
+    door.open("up")
+    assert door.called("make") == ["make --no-print-directory -s setup"]
+
+
+def test_up_is_compose_where_an_engine_answers_and_needs_no_python(door: Door) -> None:
+    door.docker()
+    assert door.open("up").returncode == 0
+    assert door.called("docker compose up") == ["docker compose up --detach --build --wait --wait-timeout 300"]
+    assert door.called("docker compose run")[0].endswith("tools deploy.urls")
+    assert door.called("python") == door.called("make") == []
+
+
+@pytest.mark.parametrize(("wanted", "program"), [("native", "python -m"), ("compose", "docker compose up")])
+def test_runtime_can_be_forced(door: Door, wanted: str, program: str) -> None:
+    door.docker(runs=wanted == "native")
+    door.open("up", LOOKOUT_RUNTIME=wanted)
+    assert door.called(program)
+
+
+def test_unknown_runtime_is_refused(door: Door) -> None:
+    result = door.open("up", LOOKOUT_RUNTIME="podman")
+    assert result.returncode == 2
+    assert "neither native nor compose" in result.stderr
+
+
+def test_what_runs_natively_stays_native_when_docker_appears(door: Door) -> None:
+    door.run_natively_already()
+    door.docker()
+    door.open("up")
+    assert door.called("python") == ["python -m deploy.native up"]
+
+
+def test_down_ends_both_kinds(door: Door) -> None:
+    door.run_natively_already()
+    door.docker(containers="abc")
+    assert door.open("down").returncode == 0
+    assert door.called("docker compose down") == ["docker compose down"]
+    assert door.called("python") == ["python -m deploy.native down"]
+
+
+def test_down_with_nothing_running_does_nothing(door: Door) -> None:
+    assert door.open("down").returncode == 0
+    assert door.called("python") == door.called("docker compose down") == []
+
+
+def test_compose_stack_that_stays_unhealthy_shows_its_logs_and_fails(door: Door) -> None:
+    door.docker(up_fails=True)
+    result = door.open("up")
+    assert result.returncode == 1
+    assert "did not become healthy" in result.stderr
+    assert door.called("docker compose logs")
+
+
+def test_faults_reach_the_agents_of_either_runtime(door: Door) -> None:
+    door.open("break", "cpu")
+    door.docker()
+    door.open("break", "cpu")
+    assert door.called("python") == ["python -m demo.faults break cpu"]
+    assert door.called("docker compose run")[0].endswith("demo.faults --control http://agents:9827 break cpu")
+
+
+def test_moved_agents_move_as_a_range(door: Door) -> None:
+    door.docker()
+    door.program("bin/docker", '#!/bin/sh\necho "$LOOKOUT_AGENTS_PORTS" >> "$CALLS"\n')
+    door.open("up", LOOKOUT_AGENTS_PORT="20000")
+    assert set(door.called("")) == {"20000-20011"}
+
+
+def test_word_that_is_no_command_is_refused_with_the_usage(door: Door) -> None:
+    result = door.open("explode")
+    assert result.returncode == 2
+    assert "usage:" in result.stderr
+
+
+def test_compose_reload_signals_services_whose_file_is_the_mounted_one(door: Door) -> None:
+    files = ("exporter/exporter.yaml", "auth_sidecar/sidecar.yaml", "rules/prometheus.yml")
+    for name in (*files, "alertmanager/generated/alertmanager.yml"):
+        (door.root / name).parent.mkdir(parents=True)
+        (door.root / name).write_text("replaced" if name == files[0] else "same", encoding="utf-8")
+    door.program("bin/docker", RECORDER + 'case "$*" in "compose exec"*) printf same;; esac\n')
+    assert door.open("reload", LOOKOUT_RUNTIME="compose").returncode == 0
+    assert door.called("docker compose restart") == ["docker compose restart exporter"]
+    signalled = {line.split()[-1] for line in door.called("docker compose kill --signal HUP")}
+    assert signalled == {"sidecar", "prometheus", "alertmanager"}

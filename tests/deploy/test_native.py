@@ -1,0 +1,71 @@
+"""The native command line, from outside: what it prints, what it refuses."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from contract.ports import ENDPOINTS
+from deploy.native.check import commands
+from deploy.native.layout import ROOT
+from deploy.urls import PAGES, summary
+
+
+def native(*arguments: str, state: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "deploy.native", *arguments]
+    variables = {**os.environ, "LOOKOUT_STATE": str(state), **environ}
+    return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=120)
+
+
+def test_down_where_nothing_runs_says_so(tmp_path: Path) -> None:
+    result = native("down", state=tmp_path)
+    assert (result.returncode, result.stdout) == (0, "nothing was running\n")
+
+
+def test_status_lists_every_service(tmp_path: Path) -> None:
+    lines = native("status", state=tmp_path).stdout.splitlines()
+    assert {"idp", "sink", "agents", "sidecar", "engine", "exporter", "prometheus"} <= {
+        line.split()[0] for line in lines
+    }
+    assert all("not started" in line for line in lines)
+
+
+def test_port_variable_that_is_no_port_is_named_without_a_traceback(tmp_path: Path) -> None:
+    result = native("up", state=tmp_path, LOOKOUT_SINK_PORT="ninety")
+    assert result.returncode == 1
+    assert "LOOKOUT_SINK_PORT='ninety' is not a port number" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_check_accepts_the_committed_configuration(tmp_path: Path) -> None:
+    result = native("check", state=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.splitlines() == [f"{name}: valid" for name, _ in commands(tmp_path)]
+
+
+def test_unknown_command_is_refused(tmp_path: Path) -> None:
+    assert native("explode", state=tmp_path).returncode == 2
+
+
+def test_summary_names_every_page_and_the_next_steps() -> None:
+    text = summary(environ={})
+    assert all(f"http://localhost:{ENDPOINTS[name].port}{path}" in text for _, name, path in PAGES)
+    assert "make demo-break FAULT=agent-down" in text
+    assert "make down" in text
+
+
+def test_summary_follows_moved_ports() -> None:
+    assert "http://localhost:20001/health" in summary(environ={"LOOKOUT_EXPORTER_PORT": "20001"})
+
+
+def test_summary_leaves_out_what_does_not_run() -> None:
+    assert "Grafana" not in summary(frozenset({"grafana"}), environ={})
+
+
+@pytest.mark.parametrize(
+    "endpoint", [name for name in ENDPOINTS if name not in ("incident_desk", "sink_smtp", "agents")]
+)
+def test_every_endpoint_has_a_page_in_the_summary(endpoint: str) -> None:
+    assert endpoint in {name for _, name, _ in PAGES}
