@@ -11,7 +11,7 @@ from contract.vocabulary import HealthComponent, RunOutcome
 from exporter.config import Check
 from exporter.fleet import AgentState
 
-HEALTHY_FROM = 95.0
+HEALTHY_FROM = 90.0
 DEGRADED_FROM = 50.0
 MIN_RUNS = 5
 """Fewer ended runs than these are judged as if there were so many: one failure of one is no incident."""
@@ -109,13 +109,14 @@ def _component(name: HealthComponent, parts: Sequence[Part], merge: Callable[[It
     if not known:
         return Component(name, None, Status.UNKNOWN if parts else Status.NOT_CONFIGURED, parts)
     score = merge(known)
-    return Component(name, score, _status(score), parts)
+    return Component(name, score, _status(score, min(known)), parts)
 
 
-def _status(score: float) -> Status:
-    if score >= HEALTHY_FROM:
-        return Status.HEALTHY
-    return Status.DEGRADED if score >= DEGRADED_FROM else Status.UNHEALTHY
+def _status(score: float, worst: float) -> Status:
+    """Judge a component: healthy only when each of its parts is, unhealthy only when the whole is."""
+    if score < DEGRADED_FROM:
+        return Status.UNHEALTHY
+    return Status.HEALTHY if worst >= HEALTHY_FROM else Status.DEGRADED
 
 
 def _agent_type(name: str, states: Sequence[AgentState]) -> Part:

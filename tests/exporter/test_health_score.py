@@ -33,6 +33,7 @@ FALLING = Check(query="x", good=100, bad=0)
         ({"a": [], "b": [UP]}, 100, Status.HEALTHY),
         ({"a": []}, None, Status.NOT_CONFIGURED),
         ({"a": [UP] * 99 + [DOWN]}, 99, Status.HEALTHY),
+        ({"a": [UP, DOWN], **{name: [UP] for name in "bcdefghij"}}, 95, Status.DEGRADED),
     ],
 )
 def test_agents_are_the_mean_over_types_of_known_agents(
