@@ -49,7 +49,7 @@ def _install(python: Path) -> int:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:  # noqa: S603
         for line in process.stdout or ():
             if line.startswith(SHOWN):
-                _say(f"  {line.rstrip()[:150]}")
+                _say(f"  {line.partition(' (from ')[0].rstrip()[:120]}")
     return process.returncode
 
 
