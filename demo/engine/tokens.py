@@ -23,8 +23,8 @@ class TokenSource:
     ) -> None:
         self._session = session
         self._token_url = token_url
-        self._auth = aiohttp.encode_basic_auth(client_id, secret)
         self._form = {"grant_type": "client_credentials", "resource": resource}
+        self._form |= {"client_id": client_id, "client_secret": secret}
         self._lock = asyncio.Lock()
         self._token = ""
         self._renew_at = 0.0
@@ -45,10 +45,7 @@ class TokenSource:
     async def _renew(self) -> None:
         now = time.monotonic()
         try:
-            headers = {"Authorization": self._auth}
-            async with self._session.post(
-                self._token_url, data=self._form, headers=headers, raise_for_status=True
-            ) as response:
+            async with self._session.post(self._token_url, data=self._form, raise_for_status=True) as response:
                 answer = await response.json()
             self._token, lifetime = str(answer["access_token"]), float(answer["expires_in"])
         except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
