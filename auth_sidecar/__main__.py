@@ -1,15 +1,18 @@
-"""Command line of the sidecar: `python -m auth_sidecar --config FILE [--check]`."""
+"""Command line of the sidecar: `python -m auth_sidecar --config FILE [--check]`, and the commands below COMMANDS."""
 
 import argparse
 import asyncio
 import logging
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from auth_sidecar import explain
 from auth_sidecar.app import Sidecar
 from auth_sidecar.config import load
+from auth_sidecar.identity import new_key
 from contract import log, tracing
 from contract.config import ConfigError, exit_with
 from contract.web import on_hangup, run
@@ -18,8 +21,11 @@ logger = logging.getLogger("auth_sidecar")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the sidecar, or check its configuration; 2 means that the configuration is not usable."""
-    options = _parser().parse_args(arguments)
+    """Run the sidecar or a command; 2 means that the configuration is not usable."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if words and words[0] in COMMANDS:
+        return COMMANDS[words[0]](words[1:])
+    options = _parser().parse_args(words)
     try:
         loaded = load(options.config)
     except ConfigError as error:
@@ -48,6 +54,20 @@ async def _serve(options: argparse.Namespace, stop: asyncio.Event) -> None:
     await stop.wait()
     logger.info("draining")
     await sidecar.close()
+
+
+def _new_key(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="auth_sidecar new-key", description="Make an API key for a service account.")
+    parser.add_argument("name", help="name of the account")
+    key, digest = new_key(parser.parse_args(arguments).name)
+    print(f"# give this to the service; it is shown only now:\n{key}")
+    print(
+        f"# and put this into sidecar.yaml, below api_keys:\n- {{name: {arguments[0]}, digest: '{digest}', roles: []}}"
+    )
+    return 0
+
+
+COMMANDS: Mapping[str, Callable[[list[str]], int]] = {"explain": explain.main, "new-key": _new_key}
 
 
 def _parser() -> argparse.ArgumentParser:

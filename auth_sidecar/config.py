@@ -1,5 +1,6 @@
 """Configuration of the sidecar and its roles: what `sidecar.yaml` and `roles.yaml` may say, and what makes no sense."""
 
+import datetime
 import ipaddress
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from pydantic import BeforeValidator, Field
 
 from auth_sidecar import rbac
 from auth_sidecar.audit_log import Durability
+from auth_sidecar.identity import ApiKey, CertificateRule
 from auth_sidecar.operations import AUTHENTICATED
 from auth_sidecar.principal import PrincipalKind
 from contract import config as files
@@ -116,6 +118,46 @@ class Issuer(Model):
     """How long the last good keys stay in force while none can be fetched."""
 
 
+class ApiKeyModel(Model):
+    """A service account; `python -m auth_sidecar new-key NAME` makes the key and this entry."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    roles: Words = ()
+    scopes: Words = ()
+    kind: PrincipalKind = PrincipalKind.SERVICE
+    expires: datetime.datetime | None = None
+
+    def compiled(self) -> ApiKey:
+        """Return the account in the form that is verified."""
+        end = self.expires.replace(tzinfo=self.expires.tzinfo or datetime.UTC).timestamp() if self.expires else None
+        return ApiKey(self.name, self.digest, self.roles, self.kind, frozenset(self.scopes), end or float("inf"))
+
+
+class CertificateModel(Model):
+    """Who a client certificate stands for."""
+
+    spiffe_id: str = Field(pattern=r"^spiffe://")
+    """Glob over the certificate's URI; the first entry that fits counts."""
+    roles: Words = ()
+    kind: PrincipalKind = PrincipalKind.SERVICE
+
+    def compiled(self) -> CertificateRule:
+        """Return the rule in the form that decides."""
+        return CertificateRule(self.spiffe_id, self.roles, self.kind)
+
+
+class Tls(Model):
+    """TLS on the traffic port; certificates are read again at every reload, open connections stay."""
+
+    cert_file: RelativePath
+    key_file: SecretFile
+    client_ca_file: RelativePath | None = None
+    """Authorities whose client certificates count."""
+    require_client_cert: bool = False
+    identities: tuple[CertificateModel, ...] = ()
+
+
 class Route(Model):
     """One protected MCP endpoint."""
 
@@ -160,6 +202,15 @@ class Lockout(Model):
     max_clients: int = Field(default=10_000, ge=1)
 
 
+class Rate(Model):
+    """So many requests in the time on the average, and so many at once, for each client address."""
+
+    requests: int = Field(ge=1)
+    per: PositiveDuration = 1.0
+    burst: int = Field(default=100, ge=1)
+    max_clients: int = Field(default=10_000, ge=1)
+
+
 class Limits(Model):
     """What one client may ask for."""
 
@@ -167,6 +218,7 @@ class Limits(Model):
     header_bytes: int = Field(default=32 << 10, ge=4096, le=1 << 20)
     cached_tokens: int = Field(default=10_000, ge=1)
     lockout: Lockout = Lockout()
+    rate: Rate | None = None
 
 
 class Upstream(Model):
@@ -203,7 +255,11 @@ class SidecarConfig(Model):
     admin: Admin = Admin()
     forward_auth: ForwardAuth | None = None
     resource: ResourceServer
+    tls: Tls | None = None
     issuers: tuple[Issuer, ...] = Field(min_length=1)
+    api_keys: tuple[ApiKeyModel, ...] = ()
+    revocations_file: RelativePath | None = None
+    """JSON list of revocations; watched, and written by the admin port. Without it they last until the next start."""
     roles_file: RelativePath | None = None
     """`roles.yaml` beside the configuration when it is not named."""
     routes: tuple[Route, ...] = Field(min_length=1)
@@ -275,6 +331,7 @@ def check(config: SidecarConfig) -> Iterator[Finding]:
     yield from _duplicates("issuers", "issuer", [issuer.issuer for issuer in config.issuers])
     yield from _duplicates("routes", "path", [route.path for route in config.routes])
     yield from _duplicates("routes", "agent", [route.agent for route in config.routes])
+    yield from _duplicates("api_keys", "name", [key.name for key in config.api_keys])
     for index, issuer in enumerate(config.issuers):
         yield from _check_issuer(("issuers", index), issuer)
     if "offline_access" in config.resource.scopes_supported:

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from auth_sidecar import rbac
+from auth_sidecar.identity import CertificateRule
 from auth_sidecar.operations import AUTHENTICATED, Action, OperationMap, Refused
 from auth_sidecar.principal import Principal
 from auth_sidecar.rbac import NO_ROLE
@@ -49,6 +50,8 @@ class Ask:
     """Every Authorization header that came."""
     has_query_token: bool = False
     request_id: str = ""
+    certificate: Mapping[str, Any] | None = None
+    """The client's certificate as `ssl` describes it, verified, where TLS ends here."""
 
     def token(self) -> str | AuthReason:
         """Return the bearer token, or why there is none; RFC 6750, section 2.1 is the only way to send one."""
@@ -111,6 +114,7 @@ class Rules:
     scopes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Permission -> scopes it needs besides the role."""
     scope_includes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    certificates: tuple[CertificateRule, ...] = ()
     allows_unaudited: bool = False
 
     def refuses_before_credentials(self, ask: Ask) -> AuthReason | None:

@@ -14,11 +14,13 @@ from typing import Protocol
 from auth_sidecar import audit_chain
 from auth_sidecar.decision import Ask, Decision, Endpoint, Rules, authorize
 from auth_sidecar.gate_metrics import GateMetrics
+from auth_sidecar.identity import certificate_principal
 from auth_sidecar.key_source import KeySource
-from auth_sidecar.limits import Lockout, client_of
+from auth_sidecar.limits import Lockout, RateLimit, client_of
 from auth_sidecar.operations import Action, Refused
 from auth_sidecar.principal import Principal
 from auth_sidecar.rbac import NO_ROLE
+from auth_sidecar.revocation import Revocations
 from auth_sidecar.token_cache import Caller, TokenCache
 from auth_sidecar.tokens import Refusal
 from contract.metrics import Instruments
@@ -54,6 +56,8 @@ class Gate:
         sources: Mapping[str, KeySource],
         cache: TokenCache,
         lockout: Lockout,
+        rate: RateLimit,
+        revocations: Revocations,
         audit: AuditWriter,
         instruments: Instruments,
     ) -> None:
@@ -61,6 +65,8 @@ class Gate:
         self.rules = rules
         self.sources = sources
         self.lockout = lockout
+        self.rate = rate
+        self.revocations = revocations
         self._cache = cache
         self._audit = audit
         self._metrics = GateMetrics(instruments)
@@ -107,21 +113,39 @@ class Gate:
         reason = self.rules.refuses_before_credentials(ask)
         if reason:
             return Refusal(reason)
+        if self.rate.rules and not self.rate.admits(client_of(ask.client)):
+            return Refusal(AuthReason.LOCKED_OUT)
         token = ask.token()
         if isinstance(token, AuthReason):
-            return Refusal(token)
+            return self._by_certificate(ask, token)
         known = self._cache.get(token)
         self._metrics.looked_up(known is not None)
         if known is not None:
             return known
         if self.lockout.is_locked(client_of(ask.client)):
             return Refusal(AuthReason.LOCKED_OUT)
-        found = self.rules.verifier.verify(token)
+        caller = self._still_valid(self.rules.verifier.verify(token))
+        if isinstance(caller, Caller):
+            self._cache.put(token, caller)
+        return caller
+
+    def _by_certificate(self, ask: Ask, missing: AuthReason) -> Caller | Refusal:
+        """Authenticate a request without token by its client certificate."""
+        if missing is AuthReason.MISSING_AUTH_HEADER and ask.certificate:
+            principal = certificate_principal(ask.certificate, self.rules.certificates)
+            if principal is not None:
+                return self._still_valid(principal)
+        return Refusal(missing)
+
+    def _still_valid(self, found: Principal | Refusal) -> Caller | Refusal:
+        """Refuse what has been revoked, and everybody while the revocations are unknown."""
         if isinstance(found, Refusal):
             return found
-        caller = Caller(found)
-        self._cache.put(token, caller)
-        return caller
+        if not self.revocations.is_readable:
+            return Refusal(AuthReason.INTERNAL_ERROR, found.issuer)
+        if self.revocations.is_revoked(found):
+            return Refusal(AuthReason.REVOKED, found.issuer)
+        return Caller(found)
 
     def authorize(self, caller: Caller, endpoint: Endpoint | None, action: Action | Refused) -> Decision:
         """Decide what a caller may do; the same question is answered from memory until the rules change."""

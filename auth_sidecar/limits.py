@@ -19,6 +19,15 @@ class LockoutRules:
     max_clients: int = 10_000
 
 
+@dataclass(frozen=True)
+class RateRules:
+    """So many requests a second on the average and so many at once."""
+
+    per_second: float
+    burst: float
+    max_clients: int = 10_000
+
+
 @lru_cache(maxsize=4096)
 def client_of(address: str) -> str:
     """Return what counts as one client: an IPv4 address, or the /64 network of an IPv6 address."""
@@ -75,3 +84,26 @@ class Lockout:
         """Return how many clients are locked out now."""
         now = self._clock()
         return sum(record.locked_until > now for record in self._clients.values())
+
+
+class RateLimit:
+    """A token bucket for each client; the longest quiet client is forgotten when there is no room."""
+
+    def __init__(self, rules: RateRules | None, clock: Callable[[], float]) -> None:
+        """Take a monotonic clock in seconds; without rules everybody may."""
+        self.rules = rules
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def admits(self, client: str) -> bool:
+        """Take one request out of the client's bucket, if there is one."""
+        if self.rules is None:
+            return True
+        now = self._clock()
+        left, since = self._buckets.pop(client, (self.rules.burst, now))
+        left = min(self.rules.burst, left + (now - since) * self.rules.per_second)
+        is_admitted = left >= 1
+        if len(self._buckets) >= self.rules.max_clients:
+            self._buckets.popitem(last=False)
+        self._buckets[client] = (left - is_admitted, now)
+        return is_admitted

@@ -183,6 +183,7 @@ def _ask(request: web.BaseRequest, endpoint: Endpoint | None, query: str) -> Ask
         authorizations=tuple(headers.getall("Authorization", ())),
         has_query_token=has_query_token(query),
         request_id=printable(headers.get("X-Request-Id", "")),
+        certificate=request.get_extra_info("peercert") if request.secure else None,
     )
 
 
