@@ -109,14 +109,17 @@ def _component(name: HealthComponent, parts: Sequence[Part], merge: Callable[[It
     if not known:
         return Component(name, None, Status.UNKNOWN if parts else Status.NOT_CONFIGURED, parts)
     score = merge(known)
-    return Component(name, score, _status(score, min(known)), parts)
+    status = status_of(score)
+    if status is Status.HEALTHY and status_of(min(known)) is not Status.HEALTHY:
+        status = Status.DEGRADED
+    return Component(name, score, status, parts)
 
 
-def _status(score: float, worst: float) -> Status:
-    """Judge a component: healthy only when each of its parts is, unhealthy only when the whole is."""
-    if score < DEGRADED_FROM:
-        return Status.UNHEALTHY
-    return Status.HEALTHY if worst >= HEALTHY_FROM else Status.DEGRADED
+def status_of(points: float) -> Status:
+    """Judge points by themselves."""
+    if points >= HEALTHY_FROM:
+        return Status.HEALTHY
+    return Status.DEGRADED if points >= DEGRADED_FROM else Status.UNHEALTHY
 
 
 def _agent_type(name: str, states: Sequence[AgentState]) -> Part:

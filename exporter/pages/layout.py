@@ -8,10 +8,12 @@ import jinja2
 from aiohttp import web
 
 from contract.web import release
+from exporter.health.score import status_of
 
 FOLDER = Path(__file__).parent / "templates"
 STYLE_PATH = "/assets/style.css"
 CACHE_SECONDS = 3600
+_SHORT_FORMS = frozenset({"cpu", "mcp", "api"})
 
 
 @cache
@@ -23,7 +25,15 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"ago": ago, "seconds": seconds, "words": words, "count": count}
+    environment.filters |= {
+        "ago": ago,
+        "span": span,
+        "seconds": seconds,
+        "words": words,
+        "heading": heading,
+        "count": count,
+        "tone": tone,
+    }
     environment.globals |= {"release": release()}
     return environment
 
@@ -68,12 +78,23 @@ def seconds(value: float | None) -> str:
         return f"{1000 * value:.1f} ms"
     if value < 1:
         return f"{1000 * value:.0f} ms"
-    return f"{value:.2f} s" if value < 60 else span(value)
+    return f"{value:.2f} s" if value < 10 else span(value)
 
 
 def words(name: str) -> str:
     """Turn a name into words: knowledge_base is "knowledge base"."""
     return name.replace("_", " ")
+
+
+def heading(name: str) -> str:
+    """Turn a name into words that begin a line; short forms stay in capitals."""
+    text = words(name)
+    return text.upper() if text in _SHORT_FORMS else text[:1].upper() + text[1:]
+
+
+def tone(points: float | None) -> str:
+    """Name the colour of a score."""
+    return "unknown" if points is None else status_of(points)
 
 
 def count(value: float) -> str:

@@ -9,7 +9,7 @@ from contract.vocabulary import RunOutcome
 from exporter.fleet import Agent, AgentState
 from exporter.health.alerts import Alert
 from exporter.health.score import FAILED, Status
-from exporter.pages.layout import add_style, page
+from exporter.pages.layout import add_style, page, tone
 from exporter.service import Exporter
 from exporter.workflows.document import Workflow
 from exporter.workflows.readings import Reading
@@ -62,7 +62,7 @@ def view(exporter: Exporter) -> dict[str, Any]:
         "workflows": [_workflow(exporter, reading, of, now) for reading, of in exporter.readings.workflows()],
         "broken_sources": [(name, read.problem) for name, read in exporter.readings.by_source.items() if read.problem],
         "has_sources": bool(exporter.readings.by_source),
-        "now": now,
+        "window": exporter.config.health.window,
     }
 
 
@@ -114,7 +114,7 @@ def _workflow(exporter: Exporter, reading: Reading, of: Workflow, now: float) ->
         "is_current": reading.is_up,
         "age": now - reading.read_at,
         "success": lately[RunOutcome.COMPLETED] / finished if finished else None,
-        "finished": finished,
+        "tone": tone(100 * lately[RunOutcome.COMPLETED] / finished if finished else None),
         "runs": [(outcome, of.runs.get(outcome, 0)) for outcome in RunOutcome],
         "in_progress": [(phase, held) for phase, held in of.in_progress.items() if held],
         "queue": of.queue,
