@@ -299,7 +299,7 @@ async def test_whatever_a_sidecar_answers_a_call_fails_in_one_way(
 async def test_a_hanging_agent_costs_no_more_than_the_time_of_a_call(
     stack: Stack, session: aiohttp.ClientSession
 ) -> None:
-    stack.conduct.delay_seconds = dict.fromkeys(names(), 5.0)
+    stack.conduct.delay_seconds = dict.fromkeys(names(), 0.5)
     stack.agents._timeout = aiohttp.ClientTimeout(total=0.1)
     began = time.monotonic()
     with pytest.raises(CallFailed):
