@@ -73,12 +73,14 @@ async def serve_until(stop: asyncio.Event, path: Path, host: str, port_number: i
         reloader.on_change(exporter.apply)
         on_hangup(reloader.reload)
         await exporter.start()
-        server = await serve(make_app(exporter, instruments, reloader), host, port_number)
-        logger.info("exporter listening", extra={"url": server.url})
         try:
+            server = await serve(make_app(exporter, instruments, reloader), host, port_number)
+            logger.info("exporter listening", extra={"url": server.url})
             await stop.wait()
-        finally:
             await server.close()
+        except OSError as error:
+            raise SystemExit(f"cannot listen on {host}:{port_number}: {error}") from None
+        finally:
             await exporter.close()
 
 

@@ -48,7 +48,10 @@ class Program:
         self.log: list[dict[str, object]] = []
 
     async def logged(self, message: str) -> dict[str, object]:
-        """Read the log up to a message."""
+        """Return the line with a message, reading on where it has not come yet."""
+        for earlier in self.log:
+            if earlier["message"] == message:
+                return earlier
         assert self.process.stderr is not None
         async with asyncio.timeout(20):
             while line := await self.process.stderr.readline():
@@ -148,7 +151,8 @@ async def test_port_in_use_is_told(write: Write, around: World) -> None:
     port = around.url.rsplit(":", 1)[1]
     code, _, err = await command("--config", write("exporter.yaml", GOOD), "--port", port)
     assert code == 1
-    assert "address already in use" in err
+    assert f"cannot listen on 127.0.0.1:{port}: " in err
+    assert "Traceback" not in err
 
 
 async def test_pin_writes_the_tools_that_agents_list_now(write: Write, tmp_path: Path, modern_url: str) -> None:
@@ -159,14 +163,11 @@ async def test_pin_writes_the_tools_that_agents_list_now(write: Write, tmp_path:
     file = write("exporter.yaml", yaml.safe_dump({"agents": agents, "pinned_tools": "pins.json"}))
     code, out, _ = await command("pin", "--config", file)
     assert code == 0
-    assert out.splitlines() == [
-        "alive: add added",
-        "alive: fail added",
-        f"{tmp_path / 'pins.json'}: 2 tools of 1 agents",
-    ]
+    total = f"{tmp_path / 'pins.json'}: 2 tools of 1 agents"
+    assert out.splitlines() == ["alive: add added", "alive: fail added", total]
     assert sorted(read_pins(tmp_path / "pins.json")["alive"]) == ["add", "fail"]
     code, out, _ = await command("pin", "--config", file)
-    assert out.splitlines() == [f"{tmp_path / 'pins.json'}: 2 tools of 1 agents"]
+    assert (code, out.splitlines()) == (0, [total])
 
 
 async def test_pin_keeps_the_tools_of_an_agent_out_of_reach(write: Write, tmp_path: Path) -> None:
