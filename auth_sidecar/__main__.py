@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from auth_sidecar import explain
+from auth_sidecar import audit_commands, explain
 from auth_sidecar.app import Sidecar
 from auth_sidecar.config import load
 from auth_sidecar.identity import new_key
@@ -67,7 +67,11 @@ def _new_key(arguments: list[str]) -> int:
     return 0
 
 
-COMMANDS: Mapping[str, Callable[[list[str]], int]] = {"explain": explain.main, "new-key": _new_key}
+COMMANDS: Mapping[str, Callable[[list[str]], int]] = {
+    "audit": audit_commands.main,
+    "explain": explain.main,
+    "new-key": _new_key,
+}
 
 
 def _parser() -> argparse.ArgumentParser:

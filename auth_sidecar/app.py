@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from auth_sidecar import build
 from auth_sidecar.admin import setup_revocations
 from auth_sidecar.audit_log import AuditLog, Rotation
+from auth_sidecar.audit_watch import AuditWatch
 from auth_sidecar.config import ForwardAuth, Issuer, Settings, SidecarConfig, load
 from auth_sidecar.decision import Rules
 from auth_sidecar.forward_auth import ForwardAuthEndpoint
@@ -160,8 +161,16 @@ class Sidecar:
         await asyncio.wait(first, timeout=FIRST_KEYS_SECONDS)
         for name, source in self.sources.items():
             self._tasks[name] = asyncio.ensure_future(source.keep_fresh())
+        self._tasks["audit"] = asyncio.ensure_future(self._audit_watch().run())
         self._tasks["revocations"] = asyncio.ensure_future(self.revocations.watch())
         self._stack.push_async_callback(self._stop_tasks)
+
+    def _audit_watch(self) -> AuditWatch:
+        audit = self.settings.sidecar.audit
+        return AuditWatch(
+            audit.folder, self.audit.sealers, self.instruments,
+            every=audit.verify_every, whole_every=audit.verify_whole_every,
+        )  # fmt: skip
 
     async def _stop_tasks(self) -> None:
         for task in self._tasks.values():

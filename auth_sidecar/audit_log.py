@@ -62,7 +62,7 @@ class AuditLog:
         """Name the folder and the keys of the chain, the one in use first; nothing is touched before `open()`."""
         self.folder = folder
         self.link = Link()
-        self._sealers = tuple(Sealer(key) for key in keys)
+        self.sealers = tuple(Sealer(key) for key in keys)
         self._durability = durability
         self._rotation = rotation
         self._clock = clock
@@ -86,7 +86,7 @@ class AuditLog:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        recovered = recover(self.folder, self._sealers)
+        recovered = recover(self.folder, self.sealers)
         self.link = recovered.link
         self._broken.set(not recovered.is_whole)
         notes = {"torn_bytes": recovered.torn_bytes} if recovered.torn_bytes else {}
@@ -140,7 +140,7 @@ class AuditLog:
         """Seal a batch, write it whole or not at all, and return where the chain stands then."""
         try:
             self._rotate_if_due()
-            lines, link = self._sealers[0].seal(self.link, self._timestamp(), [body for _, body, _ in batch])
+            lines, link = self.sealers[0].seal(self.link, self._timestamp(), [body for _, body, _ in batch])
             self._append(b"".join(lines))
         except OSError as error:
             logger.error("audit records could not be written", extra={"error": str(error), "records": len(batch)})
@@ -185,7 +185,7 @@ class AuditLog:
         if self._file >= 0:
             os.close(self._file)
         self._file, self._size, self._opened_at = fresh, 0, self._clock()
-        self._note("segment_started", reason=reason, key_id=self._sealers[0].key_id, **notes)
+        self._note("segment_started", reason=reason, key_id=self.sealers[0].key_id, **notes)
         self._drop_expired(path)
 
     def _drop_expired(self, current: Path) -> None:
@@ -202,7 +202,7 @@ class AuditLog:
     def _note(self, action: str, **fields: str | int) -> None:
         """Write a record about the log itself, at once."""
         body = audit_chain.fragment({"event": AuditEvent.ADMIN, "action": action, **fields})
-        lines, link = self._sealers[0].seal(self.link, self._timestamp(), [body])
+        lines, link = self.sealers[0].seal(self.link, self._timestamp(), [body])
         self._append(lines[0])
         self._events[AuditEvent.ADMIN].inc()
         self._advance(link)

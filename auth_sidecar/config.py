@@ -245,6 +245,10 @@ class Audit(Model):
     max_segment_bytes: int = Field(default=64 << 20, ge=4096)
     max_segment_age: PositiveDuration = 86400.0
     retention: PositiveDuration = 365 * 86400.0
+    verify_every: PositiveDuration = 30.0
+    """How often the background verifier looks at what is new."""
+    verify_whole_every: PositiveDuration = 86400.0
+    """How often it looks at everything again."""
 
 
 class SidecarConfig(Model):
