@@ -3,24 +3,36 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from contract.config import ConfigError, exit_with
 from contract.generated import write_or_check
-from rules import conventions, links, pack, render, unit_tests, yaml_text
+from rules import conventions, links, pack, render, slos, unit_tests, yaml_text
 
 HERE = Path("rules")
 
 
-def files(policies: Path, link_file: Path, out: Path) -> dict[Path, str]:
+@dataclass(frozen=True)
+class Sources:
+    """Where everything is read from."""
+
+    policies: Path
+    links: Path
+    slos: Path
+
+
+def files(sources: Sources, out: Path) -> dict[Path, str]:
     """Return every generated file with its text; raises ConfigError."""
-    read, addresses = pack.read(policies), links.read(link_file)
-    head = {
-        concern: conventions.GENERATED_BY.format(source=f"rules/policies/{concern}.yaml") for concern in read.concerns()
+    read, addresses, objectives = pack.read(sources.policies), links.read(sources.links), slos.read(sources.slos)
+    contents = {
+        **render.rule_files(read, addresses),
+        "recording.yaml": {"groups": slos.groups(objectives)},
+        **{f"tests/{name}": value for name, value in unit_tests.test_files(read, addresses).items()},
     }
-    rules = {out / name: value for name, value in render.rule_files(read, addresses).items()}
-    tests = {out / "tests" / name: value for name, value in unit_tests.test_files(read, addresses).items()}
-    return {path: yaml_text.dump(value, head[path.stem]) for path, value in {**rules, **tests}.items()}
+    origin = {f"{policy.name}.yaml": f"rules/policies/{policy.file.name}" for policy in read}
+    head = {name: conventions.GENERATED_BY.format(source=origin.get(Path(name).name, "rules/slos.yaml")) for name in contents}
+    return {out / name: yaml_text.dump(value, head[name]) for name, value in contents.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,10 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is not fresh")
     parser.add_argument("--policies", type=Path, default=HERE / "policies", help="folder of policy files")
     parser.add_argument("--links", type=Path, default=HERE / "links.yaml")
+    parser.add_argument("--slos", type=Path, default=HERE / "slos.yaml")
     parser.add_argument("--out", type=Path, default=HERE / "generated", help="folder of generated files")
     options = parser.parse_args(arguments)
     try:
-        generated = files(options.policies, options.links, options.out)
+        generated = files(Sources(options.policies, options.links, options.slos), options.out)
     except ConfigError as error:
         exit_with(error)
     return write_or_check(generated, check=options.check, folder=options.out)

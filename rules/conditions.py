@@ -1,13 +1,14 @@
 """Conditions in the terms people use, each of which writes its own PromQL; raw PromQL is the way out."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import Field
 
 from contract.config import Model
 from contract.fields import PositiveDuration, format_duration
+from rules import slos
 from rules.comparison import Comparison, format_number
 
 Labels = tuple[str, ...]
@@ -101,7 +102,22 @@ class Overdue(Model):
 
     def expression(self) -> str:
         """Return the PromQL."""
-        return f"time() - ({self.since} > 0) > {format_number(self.after)}"
+        return f"time() - ({self.since} != 0) > {format_number(self.after)}"
+
+
+class BurnRate(Model):
+    """An error budget that burns too fast, in a long and a short window at once."""
+
+    slo: str
+    pace: Literal["fast", "slow"]
+
+    def expression(self) -> str:
+        """Return the PromQL over the recorded burn rates."""
+        return "\nor ".join(f"({self._pair(pair)})" for pair in slos.PACES[self.pace])
+
+    def _pair(self, pair: slos.Pair) -> str:
+        limit = format_number(pair.factor)
+        return " and ".join(f'{slos.burn_rate(each)}{{slo="{self.slo}"}} > {limit}' for each in pair[:2])
 
 
 class Drift(Model):
@@ -127,7 +143,7 @@ class Raw(Model):
         return self.expr.strip()
 
 
-Kind = Threshold | Counted | Ratio | Quantile | Absent | Overdue | Drift | Raw
+Kind = Threshold | Counted | Ratio | Quantile | Absent | Overdue | BurnRate | Drift | Raw
 
 
 class Condition(Model):
@@ -139,6 +155,7 @@ class Condition(Model):
     quantile: Quantile | None = None
     absent: Absent | None = None
     overdue: Overdue | None = None
+    burn_rate: BurnRate | None = None
     drift: Drift | None = None
     raw: Raw | None = None
 

@@ -22,13 +22,6 @@ class Pack:
         """Return the policy of that name."""
         return next((policy for policy in self.policies if policy.name == name), None)
 
-    def concerns(self) -> dict[str, list[Policy]]:
-        """Return the policies by file, in order."""
-        found: dict[str, list[Policy]] = {}
-        for policy in self.policies:
-            found.setdefault(policy.concern, []).append(policy)
-        return found
-
 
 def read(folder: Path) -> Pack:
     """Read every policy file of a folder; raises ConfigError with the problems of all of them."""
@@ -54,7 +47,7 @@ def _read_file(file: Path, taken: dict[str, Path]) -> Iterable[Policy]:
                 yield Finding(("policies", name), "two policies of one name", mend)
 
     read = load(file, PolicyFile, check).config
-    return (Policy(name, read.component, terms, file) for name, terms in read.policies.items())
+    return (Policy(name, terms.component or read.component, terms, file) for name, terms in read.policies.items())
 
 
 def problem(policy: Policy, finding: Finding) -> Problem:

@@ -31,7 +31,7 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 class Dashboard(Model):
     """The dashboard that an alert leads to; `labels` become its variables."""
 
-    uid: str = "mcp-lookout-overview"
+    uid: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,40}$")] = "mcp-lookout-overview"
     panel: int | None = None
     labels: tuple[Label, ...] = ()
 
@@ -69,6 +69,8 @@ class Terms(Model):
     """What a person decides about one alert."""
 
     severity: Severity
+    component: Component | None = None
+    """Of what it speaks, where that is not its file's."""
     channels: tuple[str, ...]
     escalation: Escalation
     condition: Condition
@@ -105,11 +107,6 @@ class Policy:
     def alert(self) -> str:
         """Name of its alert."""
         return conventions.alert_name(self.name)
-
-    @property
-    def concern(self) -> str:
-        """Name of its file, its rule group and its runbook section."""
-        return self.file.stem
 
     def labels(self) -> dict[str, str]:
         """Return the labels that the rule adds to those of its expression."""

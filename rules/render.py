@@ -1,6 +1,5 @@
-"""Prometheus rules of a pack: one file and one group a concern."""
+"""Prometheus rules of a pack: one file and one group a policy."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from contract.fields import format_duration
@@ -27,18 +26,18 @@ def alerting_rule(policy: Policy, links: Links) -> dict[str, Any]:
     return rule
 
 
-def group(concern: str, policies: Iterable[Policy], links: Links) -> dict[str, Any]:
-    """Return the rule group of a concern."""
+def group(policy: Policy, links: Links) -> dict[str, Any]:
+    """Return the rule group of a policy."""
     return {
-        "name": f"lookout_{concern}",
+        "name": f"lookout_{policy.name}",
         "interval": conventions.EVALUATION_INTERVAL,
-        "rules": [alerting_rule(policy, links) for policy in policies],
+        "rules": [alerting_rule(policy, links)],
     }
 
 
 def rule_files(pack: Pack, links: Links) -> dict[str, dict[str, Any]]:
-    """Return the content of every rule file by its name."""
-    return {
-        f"{concern}.yaml": {"groups": [group(concern, policies, links)]}
-        for concern, policies in pack.concerns().items()
-    }
+    """Return the content of every rule file by its name.
+
+    One a policy: Prometheus spreads groups over the interval, and a unit test evaluates the one rule that it is about.
+    """
+    return {f"{policy.name}.yaml": {"groups": [group(policy, links)]} for policy in pack}

@@ -1,6 +1,6 @@
 """promtool unit tests from the cases that stand by hand in the policies: what they expect is never computed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -14,16 +14,17 @@ from rules.policy import Case, ExpectedAlert, Policy
 def test_files(pack: Pack, links: Links) -> dict[str, dict[str, Any]]:
     """Return the content of every promtool test file by its name."""
     return {
-        f"{concern}.yaml": {"rule_files": [f"../{concern}.yaml"], **test_file(policies, links)}
-        for concern, policies in pack.concerns().items()
+        f"{policy.name}.yaml": {"rule_files": [f"../{policy.name}.yaml"], **test_file(policy, links)}
+        for policy in pack
+        if policy.terms.tests
     }
 
 
-def test_file(policies: Iterable[Policy], links: Links) -> dict[str, Any]:
-    """Return the tests of some policies, without the rule files that they are about."""
+def test_file(policy: Policy, links: Links) -> dict[str, Any]:
+    """Return the tests of a policy, without the rule file that they are about."""
     return {
         "evaluation_interval": conventions.EVALUATION_INTERVAL,
-        "tests": [_test(policy, name, case, links) for policy in policies for name, case in policy.terms.tests.items()],
+        "tests": [_test(policy, name, case, links) for name, case in policy.terms.tests.items()],
     }
 
 

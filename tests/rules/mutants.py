@@ -80,6 +80,9 @@ def _expressions(expr: str) -> Iterator[tuple[str, str]]:
 def _other_numbers(number: float) -> tuple[float, ...]:
     if number in (0.0, 1.0):
         return (number + 1,)
+    if number == int(number):
+        step = max(1.0, int(number / 5))
+        return (number + step, number - step)
     return (number * 1.2, number * 0.8)
 
 
@@ -103,5 +106,5 @@ def survivors(candidates: Iterable[Mutant], links: Links, folder: Path) -> list[
 def _write(mutant: Mutant, file: Path, links: Links) -> None:
     rules = file.with_suffix(".rules.yaml")
     rules.write_text(yaml.safe_dump({"groups": [{"name": "mutant", "interval": "15s", "rules": [mutant.rule]}]}))
-    tests = unit_tests.test_file([mutant.policy], links)
+    tests = unit_tests.test_file(mutant.policy, links)
     file.write_text(yaml.safe_dump({**tests, "rule_files": [rules.name]}))

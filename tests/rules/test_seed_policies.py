@@ -30,7 +30,7 @@ COMPARISONS = {
 def rule_of(policy: str) -> dict[str, Any]:
     found = PACK.get(policy)
     assert found is not None
-    file = yaml.safe_load((GENERATED / f"{found.concern}.yaml").read_text())
+    file = yaml.safe_load((GENERATED / f"{policy}.yaml").read_text())
     [rule] = [rule for group in file["groups"] for rule in group["rules"] if rule.get("alert") == found.alert]
     return dict(rule)
 
