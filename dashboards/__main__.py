@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from contract.config import ConfigError, exit_with
@@ -20,22 +20,25 @@ from dashboards import (
     workflows,
 )
 from dashboards.board import Board, render
-from dashboards.limits import Limits
+from dashboards.limits import LimitError, Limits
 from rules import pack
+from rules import slos as objectives
+from rules.slos import Objective
 
 ROOT = Path(__file__).parent
 POLICIES = ROOT.parent / "rules" / "policies"
+OBJECTIVES = ROOT.parent / "rules" / "slos.yaml"
 
 
-def boards(limits: Limits) -> Iterator[Board]:
+def boards(limits: Limits, promised: Mapping[str, Objective]) -> Iterator[Board]:
     """Yield every dashboard."""
     yield overview.board(limits)
-    yield agents.board()
+    yield agents.board(limits)
     yield workflows.board(limits)
     yield operations.board(limits)
     yield security.board(limits)
     yield audit.board()
-    yield slos.board()
+    yield slos.board(promised)
     yield secops.board(limits)
     yield infrastructure.board(limits)
     yield lookout.board(limits)
@@ -44,7 +47,7 @@ def boards(limits: Limits) -> Iterator[Board]:
 def files(folder: Path, policies: Path) -> dict[Path, str]:
     """Return the text of every generated file; raises ConfigError when the policies are broken."""
     limits = Limits(pack.read(policies))
-    return {folder / f"{board.name}.json": render(board) for board in boards(limits)}
+    return {folder / f"{board.name}.json": render(board) for board in boards(limits, objectives.read(OBJECTIVES))}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,6 +61,9 @@ def main(arguments: list[str] | None = None) -> int:
         found = files(options.output, options.policies)
     except ConfigError as error:
         exit_with(error)
+    except LimitError as error:
+        print(f"{options.policies}: {error}", file=sys.stderr)
+        return 2
     return write_or_check(found, check=options.check, folder=options.output)
 
 

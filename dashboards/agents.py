@@ -5,6 +5,7 @@ from dashboards import variables
 from dashboards.board import Board, Row
 from dashboards.conventions import Colour, NoData, link
 from dashboards.fields import Column
+from dashboards.limits import Limits
 from dashboards.panels import About, Empty, Panel, bars, heat, lines, number, rows, stack, timeline
 from dashboards.queries import AGENTS, ONE_AGENT, Query, percentiles, rate
 
@@ -14,7 +15,7 @@ LATENCY = "mcp_agent_probe_latency_seconds"
 PERCENTILES = ("p50", "p95", "p99")
 
 
-def board() -> Board:
+def board(limits: Limits) -> Board:
     """Return the dashboard of agents."""
     return Board(
         name="agents",
@@ -22,10 +23,10 @@ def board() -> Board:
         description="Each agent: is it up, how fast, which version, which tools, healthy since when.",
         filters=[variables.agent_type(), variables.agent()],
         rows=[
-            Row([configured(), unhealthy_count(), outages(), stale(), versions(), drift_count()]),
+            Row([configured(), unhealthy_count(), outages(), stale(limits), versions(), drift_count(limits)]),
             Row([states()], "State"),
             Row([unhealthy_agents(), healthy_by_type()], "What is down"),
-            Row([latency_heat(), probe_latency().sized(12), slowest(), probe_outcomes().sized(12)], "Probes"),
+            Row([latency_heat(), probe_latency().sized(12), slowest(limits), probe_outcomes().sized(12)], "Probes"),
             Row([inventory(), drift(), eras()], "Versions and tools"),
         ],
     )
@@ -60,7 +61,7 @@ def outages() -> Panel:
     return number(about, Query(f"avg(avg_over_time(mcp_agent_up{{{ONE_AGENT}}}[$__range]))"), unit="percentunit")
 
 
-def stale() -> Panel:
+def stale(limits: Limits) -> Panel:
     """How old the oldest knowledge is."""
     about = About(
         "Oldest probe",
@@ -68,7 +69,7 @@ def stale() -> Panel:
         NoData.EXPORTER,
     )
     query = Query(f"time() - min(mcp_agent_last_probe_timestamp_seconds{{{ONE_AGENT}}})")
-    return number(about, query, unit="s")
+    return number(about, query, unit="s", limit=limits.find("agent_stale"))
 
 
 def versions() -> Panel:
@@ -80,7 +81,7 @@ def versions() -> Panel:
     return number(about, query, unit="none")
 
 
-def drift_count() -> Panel:
+def drift_count(limits: Limits) -> Panel:
     """How many tools are not what was pinned."""
     about = About(
         "Tools that drifted",
@@ -89,7 +90,7 @@ def drift_count() -> Panel:
         Empty.WHEN_UNUSED,
     )
     query = Query(f"sum(mcp_agent_tool_drift{{{ONE_AGENT}}})")
-    return number(about, query, unit="none", steps=[(1, Colour.WARNING)])
+    return number(about, query, unit="none", limit=limits.find("agent_tool_drift"))
 
 
 def states() -> Panel:
@@ -165,11 +166,11 @@ def probe_latency() -> Panel:
     return lines(about, *percentiles(LATENCY, AGENTS), unit="s", legends=PERCENTILES).sized(8)
 
 
-def slowest() -> Panel:
+def slowest(limits: Limits) -> Panel:
     """Which agents answer slowest."""
     about = About("Slowest agents now", "The ten chosen agents whose last probe took longest.", NoData.EXPORTER)
     query = Query(f"topk(10, max by (agent) (mcp_agent_probe_duration_seconds{{{ONE_AGENT}}}))", "{{agent}}")
-    return bars(about, query, unit="s").sized(12)
+    return bars(about, query, unit="s", limit=limits.find("agent_slow")).sized(12)
 
 
 def probe_outcomes() -> Panel:

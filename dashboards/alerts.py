@@ -4,7 +4,7 @@ from dashboards.conventions import MEANING, Colour, NoData
 from dashboards.fields import Column
 from dashboards.limits import Limits
 from dashboards.panels import About, Empty, Panel, number, rows, stack
-from dashboards.queries import FIRING, RULES_ARE_EVALUATED, SUBJECTS, Query, first_label, rate
+from dashboards.queries import FIRING, RULES_ARE_EVALUATED, SUBJECTS, Query, first_label
 
 SEVERITIES = ("critical", "major", "minor", "info")
 
@@ -57,8 +57,9 @@ def notifications() -> Panel:
     """What Alertmanager sent."""
     about = About(
         "Notifications sent by channel",
-        "Messages that Alertmanager sent, resolved ones included, per second and by integration.",
-        NoData.ALERTMANAGER,
+        "Messages that Alertmanager sent within each interval, resolved ones included, by integration.",
+        "No message was sent in this time.",
+        Empty.WHEN_HEALTHY,
     )
-    query = Query(f"sum by (integration) ({rate('alertmanager_notifications_total')}) > 0", "{{integration}}")
-    return stack(about, query, unit="ops")
+    sent = "sum by (integration) (round(increase(alertmanager_notifications_total[$__rate_interval])))"
+    return stack(about, Query(f"{sent} > 0", "{{integration}}"), unit="none")

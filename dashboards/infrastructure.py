@@ -38,7 +38,7 @@ def processor_now(limits: Limits) -> Panel:
         "Processor use of the busiest host, as the alert ResourceExhaustion measures it.",
         NoData.NODE,
     )
-    return number(about, Query(f"max({limit.expr})"), unit="percentunit", steps=limit.steps, base=limit.base)
+    return number(about, Query(f"max({limit.expr})"), unit="percentunit", limit=limit)
 
 
 def memory_now(limits: Limits) -> Panel:
@@ -49,7 +49,7 @@ def memory_now(limits: Limits) -> Panel:
         "Memory use of the fullest host, as the alert ResourceExhaustion measures it.",
         NoData.NODE,
     )
-    return number(about, Query(f"max({limit.expr})"), unit="percentunit", steps=limit.steps, base=limit.base)
+    return number(about, Query(f"max({limit.expr})"), unit="percentunit", limit=limit)
 
 
 def disk_now() -> Panel:

@@ -17,6 +17,10 @@ _UPPER = (">", ">=")
 _LOWER = ("<", "<=")
 
 
+class LimitError(ValueError):
+    """A dashboard shows what a policy watches, and the policies do not say it."""
+
+
 @dataclass(frozen=True)
 class Limit:
     """What an alert watches, and from where on it is bad."""
@@ -53,19 +57,27 @@ class Limits:
         """Return the limit of a policy; one that compares several values is asked by a metric of the wanted one.
 
         `matchers` narrow a ratio to the series that a reader chose.
-        Raises ValueError when there is no such policy, or not exactly one such comparison.
+        Raises LimitError when there is no such policy, or not exactly one such comparison.
         """
         found = self.pack.get(policy)
         if found is None:
-            raise ValueError(f"no policy {policy}: a dashboard shows its limit")
+            raise LimitError(f"policy {policy} is gone, but a dashboard shows what it watches; keep it")
         condition = found.terms.condition
         compared = _comparisons(promql_parser.parse(_narrowed(condition, matchers)))
         limits = [each for each in compared if metric in each[0]]
         if len(limits) != 1:
-            raise ValueError(f"policy {policy} compares {len(limits)} values of {metric or 'any metric'}; want one")
+            wanted = metric or "any metric"
+            raise LimitError(f"policy {policy} compares {len(limits)} values of {wanted}, but a dashboard shows one")
         expr, operator, value = limits[0]
         counts = bool(condition.count) and operator == ">"
         return Limit(expr, value, operator in _LOWER, found.terms.severity, counts)
+
+    def find(self, policy: str) -> Limit | None:
+        """Return the limit of a policy that a panel can do without; None where it is gone or compares otherwise."""
+        try:
+            return self.of(policy)
+        except LimitError:
+            return None
 
     def channels(self) -> dict[str, str]:
         """Return who is told, by alert."""
@@ -77,7 +89,7 @@ def _narrowed(condition: Condition, matchers: str) -> str:
     if not matchers:
         return condition.expression()
     if ratio is None:
-        raise ValueError("only a ratio can be narrowed")
+        raise LimitError("a dashboard narrows what only a ratio can be narrowed to; keep the condition a ratio")
     parts = {name: narrowed(getattr(ratio, name), matchers) for name in ("part", "whole")}
     return ratio.model_copy(update=parts).expression()
 

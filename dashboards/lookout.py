@@ -43,7 +43,7 @@ def rule_failures(limits: Limits) -> Panel:
         "Evaluations of the worst rule group that failed, over the window of the alert RuleEvaluationFailing.",
         NoData.PROMETHEUS,
     )
-    return number(about, Query(f"max({limit.expr})"), unit="none", steps=limit.steps, base=limit.base)
+    return number(about, Query(f"max({limit.expr})"), unit="none", limit=limit)
 
 
 def undelivered(limits: Limits) -> Panel:
@@ -54,7 +54,7 @@ def undelivered(limits: Limits) -> Panel:
         "Messages of the worst channel that were not delivered, over the window of the alert NotificationsFailing.",
         NoData.ALERTMANAGER,
     )
-    return number(about, Query(f"max({limit.expr})"), unit="none", steps=limit.steps, base=limit.base)
+    return number(about, Query(f"max({limit.expr})"), unit="none", limit=limit)
 
 
 def dropped() -> Panel:

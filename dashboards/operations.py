@@ -29,9 +29,9 @@ def board(limits: Limits) -> Board:
         "Works unchanged on servers that emit the OpenTelemetry metric themselves.",
         filters=[variables.agent_type(), variables.method(), variables.tool()],
         rows=[
-            Row([total_rate(), highest_errors(limits), failing(), p95(), tool_rate(), tool_errors()]),
+            Row([total_rate(), highest_errors(limits), failing(), p95(limits), tool_rate(), tool_errors()]),
             Row([by_method(), errors_by_type(), latency().sized(12), latency_heat()], "Requests"),
-            Row([by_tool(), tool_error_share(), tool_latency(), slowest_tools()], "Tools"),
+            Row([by_tool(), tool_error_share(limits), tool_latency(), slowest_tools()], "Tools"),
             Row([rate_by_type().sized(8), errors(limits), protocols()], "Agent types and protocols"),
         ],
     )
@@ -53,7 +53,7 @@ def highest_errors(limits: Limits) -> Panel:
         NoData.SIDECAR,
     )
     query = Query(f"max({limit.expr} >= 0) or 0 * sum({rate(narrowed(COUNT, OF_TYPES))})")
-    return number(about, query, unit="percentunit", steps=limit.steps, base=limit.base)
+    return number(about, query, unit="percentunit", limit=limit)
 
 
 def failing() -> Panel:
@@ -67,10 +67,10 @@ def failing() -> Panel:
     return number(about, Query(f"{failed} or 0 * sum({rate(narrowed(COUNT, CHOSEN))})"), unit="reqps")
 
 
-def p95() -> Panel:
+def p95(limits: Limits) -> Panel:
     """How long it takes."""
     about = About("Duration, 95th percentile", "Time under which 95 % of the chosen requests stay.", NoData.SIDECAR)
-    return number(about, Query(percentile(0.95, DURATION, CHOSEN)), unit="s")
+    return number(about, Query(percentile(0.95, DURATION, CHOSEN)), unit="s", limit=limits.find("operation_slow"))
 
 
 def tool_rate() -> Panel:
@@ -145,7 +145,7 @@ def by_tool() -> Panel:
     return stack(about, query, unit="reqps").sized(8)
 
 
-def tool_error_share() -> Panel:
+def tool_error_share(limits: Limits) -> Panel:
     """Which tools fail."""
     about = About(
         "Error rate by tool",
@@ -154,7 +154,13 @@ def tool_error_share() -> Panel:
         Empty.WHEN_HEALTHY,
     )
     failed = share(narrowed(COUNT, f"{TOOL_CALLS}, {FAILED}"), narrowed(COUNT, TOOL_CALLS), BY_TOOL)
-    return lines(about, Query(f"({failed}) > 0", "{{gen_ai_tool_name}}"), unit="percentunit", top=1).sized(8)
+    return lines(
+        about,
+        Query(f"({failed}) > 0", "{{gen_ai_tool_name}}"),
+        unit="percentunit",
+        top=1,
+        limit=limits.find("tool_error_rate"),
+    ).sized(8)
 
 
 def tool_latency() -> Panel:

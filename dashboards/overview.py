@@ -8,7 +8,7 @@ from dashboards.limits import Limits
 from dashboards.panels import About, Panel, bars, number
 from dashboards.queries import Query
 
-SCORE_STEPS: list[Step] = [(50.0, Colour.WARNING), (95.0, Colour.GOOD)]
+SCORE_STEPS: list[Step] = [(50.0, Colour.WARNING), (90.0, Colour.GOOD)]
 """From where on the exporter calls the system degraded and healthy; below that it is unhealthy."""
 
 

@@ -77,11 +77,18 @@ B = TypeVar("B", bound=Builder)
 
 
 def number(
-    about: About, query: Query, *, unit: str, steps: Sequence[fields.Step] = (), base: Colour | None = None
+    about: About,
+    query: Query,
+    *,
+    unit: str,
+    limit: Limit | None = None,
+    steps: Sequence[fields.Step] = (),
+    base: Colour = Colour.GOOD,
 ) -> Panel:
-    """One number now, its recent course behind it; a coloured background where thresholds say what is bad."""
+    """One number now, its recent course behind it; coloured by an alert's limit or by steps, where there are any."""
     builder = _start(stat.Panel(), about, [query], unit)
-    builder.thresholds(fields.thresholds(steps, base or (Colour.GOOD if steps else Colour.NEUTRAL)))
+    steps, base = (limit.steps, limit.base) if limit else (steps, base)
+    builder.thresholds(fields.thresholds(steps, base if steps else Colour.NEUTRAL))
     builder.color_scheme(fields.colour_by(ColourMode.THRESHOLDS))
     builder.color_mode(shapes.BigValueColorMode.BACKGROUND if steps else shapes.BigValueColorMode.VALUE)
     builder.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
@@ -104,14 +111,16 @@ def bars(
     *,
     unit: str,
     top: float | None = None,
+    limit: Limit | None = None,
     steps: Sequence[fields.Step] = (),
-    base: Colour | None = None,
+    base: Colour = Colour.GOOD,
 ) -> Panel:
     """One bar a series, now; `top` is the full bar."""
+    steps, base = (limit.steps, limit.base) if limit else (steps, base)
     builder = _start(bargauge.Panel(), about, [], unit).min(0).with_target(_target(query, 0).instant())
     if top is not None:
         builder.max(top)
-    builder.thresholds(fields.thresholds(steps, base or (Colour.GOOD if steps else Colour.NEUTRAL)))
+    builder.thresholds(fields.thresholds(steps, base if steps else Colour.NEUTRAL))
     builder.color_scheme(fields.colour_by(ColourMode.THRESHOLDS)).orientation(shapes.VizOrientation.HORIZONTAL)
     builder.display_mode(shapes.BarGaugeDisplayMode.BASIC).value_mode(shapes.BarGaugeValueMode.TEXT)
     builder.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))

@@ -42,7 +42,7 @@ def failures(limits: Limits) -> Panel:
         "Authentications that failed within the last minute, as the alert SecurityBreach counts them.",
         NoData.SIDECAR,
     )
-    return number(about, Query(limit.expr), unit="none", steps=limit.steps, base=limit.base)
+    return number(about, Query(limit.expr), unit="none", limit=limit)
 
 
 def denied() -> Panel:

@@ -23,14 +23,25 @@ def board(limits: Limits) -> Board:
         description="Runs by outcome, success against the alert's limit, durations, steps, iterations, queue, people.",
         filters=[variables.workflow()],
         rows=[
-            Row([lowest_success(limits), in_progress(), queued(), oldest_queued(), waiting(), last_success()]),
+            Row(_verdict(limits)),
             Row([success(limits).sized(12), runs().sized(12), run_durations(), run_heat()], "Runs"),
             Row([funnel(), step_failures(), step_durations()], "Steps"),
             Row([iterations(), iteration_heat(), phases()], "Iterations and phases"),
-            Row([waits(), queue(), human_waits()], "Queue and people"),
+            Row([waits(), queue(limits), human_waits()], "Queue and people"),
             Row([sources()], "Sources"),
         ],
     )
+
+
+def _verdict(limits: Limits) -> list[Panel]:
+    return [
+        lowest_success(limits),
+        in_progress(),
+        queued(limits),
+        oldest_queued(limits),
+        waiting(),
+        last_success(limits),
+    ]
 
 
 def lowest_success(limits: Limits) -> Panel:
@@ -42,7 +53,7 @@ def lowest_success(limits: Limits) -> Panel:
         "Runs that people cancelled or rejected do not count.",
         NO_RUN,
     )
-    return number(about, Query(f"min({limit.expr} >= 0)"), unit="percentunit", steps=limit.steps, base=limit.base)
+    return number(about, Query(f"min({limit.expr} >= 0)"), unit="percentunit", limit=limit)
 
 
 def in_progress() -> Panel:
@@ -53,16 +64,28 @@ def in_progress() -> Panel:
     return number(about, Query(f"sum(mcp_workflow_runs_in_progress{{{CHOSEN}}})"), unit="none")
 
 
-def queued() -> Panel:
+def queued(limits: Limits) -> Panel:
     """How much waits to start."""
-    about = About("Runs in the queue", "Runs of the chosen workflows that wait to start.", NoData.WORKFLOWS)
-    return number(about, Query(f"sum(mcp_workflow_queue_depth{{{CHOSEN}}})"), unit="none")
+    about = About(
+        "Longest queue", "Runs that wait to start, in the longest queue of the chosen workflows.", NoData.WORKFLOWS
+    )
+    return number(
+        about,
+        Query(f"max(mcp_workflow_queue_depth{{{CHOSEN}}})"),
+        unit="none",
+        limit=limits.find("workflow_queue_growing"),
+    )
 
 
-def oldest_queued() -> Panel:
+def oldest_queued(limits: Limits) -> Panel:
     """How long the oldest has waited to start."""
     about = About("Longest wait to start", "How long the oldest run in the queue has waited.", NoData.WORKFLOWS)
-    return number(about, Query(f"max(mcp_workflow_queue_oldest_seconds{{{CHOSEN}}})"), unit="s")
+    return number(
+        about,
+        Query(f"max(mcp_workflow_queue_oldest_seconds{{{CHOSEN}}})"),
+        unit="s",
+        limit=limits.find("workflow_queue_waiting"),
+    )
 
 
 def waiting() -> Panel:
@@ -73,7 +96,7 @@ def waiting() -> Panel:
     return number(about, Query(f"sum(mcp_workflow_human_pending{{{CHOSEN}}})"), unit="none")
 
 
-def last_success() -> Panel:
+def last_success(limits: Limits) -> Panel:
     """When something last went well."""
     about = About(
         "Since the last success",
@@ -81,7 +104,7 @@ def last_success() -> Panel:
         "No run has completed since the engine started.",
     )
     query = Query(f"time() - min(mcp_workflow_last_success_timestamp_seconds{{{CHOSEN}}} > 0)")
-    return number(about, query, unit="s")
+    return number(about, query, unit="s", limit=limits.find("workflow_overdue"))
 
 
 def success(limits: Limits) -> Panel:
@@ -97,9 +120,9 @@ def success(limits: Limits) -> Panel:
 
 def runs() -> Panel:
     """How runs end."""
-    about = About("Workflow runs by outcome", "Runs that ended, a second, by how they ended.", NoData.WORKFLOWS)
-    query = Query(f"sum by (outcome) ({rate(narrowed('mcp_workflow_runs_total', CHOSEN))})", "{{outcome}}")
-    return stack(about, query, unit="ops", legends=tuple(RunOutcome)).sized(8)
+    about = About("Workflow runs by outcome", "Runs that ended, a minute, by how they ended.", NoData.WORKFLOWS)
+    query = Query(f"60 * sum by (outcome) ({rate(narrowed('mcp_workflow_runs_total', CHOSEN))})", "{{outcome}}")
+    return stack(about, query, unit="opm", legends=tuple(RunOutcome)).sized(8)
 
 
 def run_durations() -> Panel:
@@ -131,12 +154,12 @@ def step_failures() -> Panel:
     """Which steps fail."""
     about = About(
         "Failed steps",
-        "Steps that failed, a second, by step; steps without a failure are left out.",
+        "Steps that failed, a minute, by step; steps without a failure are left out.",
         "No step failed in this time.",
         Empty.WHEN_HEALTHY,
     )
-    failures = f"sum by (step) ({rate(f'mcp_workflow_step_failures_total{{{CHOSEN}}}')})"
-    return stack(about, Query(f"{failures} > 0", "{{step}}"), unit="ops").sized(8)
+    failures = f"60 * sum by (step) ({rate(f'mcp_workflow_step_failures_total{{{CHOSEN}}}')})"
+    return stack(about, Query(f"{failures} > 0", "{{step}}"), unit="opm").sized(8)
 
 
 def step_durations() -> Panel:
@@ -184,13 +207,13 @@ def waits() -> Panel:
     return lines(about, *queries, unit="none").sized(8)
 
 
-def queue() -> Panel:
+def queue(limits: Limits) -> Panel:
     """How the queue moves."""
     about = About(
         "Longest wait to start by workflow", "How long the oldest run in each queue has waited.", NoData.WORKFLOWS
     )
     query = Query(f"max by (workflow) (mcp_workflow_queue_oldest_seconds{{{CHOSEN}}})", "{{workflow}}")
-    return lines(about, query, unit="s").sized(8)
+    return lines(about, query, unit="s", limit=limits.find("workflow_queue_waiting")).sized(8)
 
 
 def human_waits() -> Panel:

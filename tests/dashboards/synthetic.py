@@ -57,6 +57,7 @@ GOOD: Mapping[str, tuple[str, ...]] = {
 NEVER_WHEN_HEALTHY = {
     "alertmanager_notification_latency_seconds_bucket",
     "alertmanager_notifications_failed_total",
+    "alertmanager_notifications_total",
     "mcp_audit_write_errors_total",
     "mcp_auth_fail_open_total",
     "mcp_auth_lockouts_total",

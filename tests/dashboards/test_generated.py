@@ -76,6 +76,18 @@ def test_broken_policies_end_with_their_problems_and_exit_code_2(
     assert "agents.yaml:1: component" in capsys.readouterr().err
 
 
+def test_a_policy_that_a_dashboard_needs_is_named_when_it_is_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policies = tmp_path / "policies"
+    shutil.copytree(POLICIES, policies)
+    (policies / "security.yaml").unlink()
+
+    assert main(["--policies", str(policies), "--output", str(tmp_path / "out")]) == 2
+    assert "policy security_breach is gone" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_dashboard_passes_through_the_model_of_grafana_unchanged(name: str) -> None:
     text = json.dumps(Dashboard.from_json(board(name)), cls=JSONEncoder)

@@ -6,7 +6,7 @@ import promql_parser
 import pytest
 
 from dashboards.conventions import Colour
-from dashboards.limits import Limits
+from dashboards.limits import LimitError, Limits
 from dashboards.queries import first_label, narrowed
 from rules import pack
 
@@ -69,19 +69,28 @@ def test_a_raw_condition_with_two_comparisons_is_asked_by_metric(tmp_path: Path)
 
     assert both.of("tested", metric="first_ratio").value == 0.9
     assert both.of("tested", metric="second_ratio").is_lower_bound
-    with pytest.raises(ValueError, match="compares 2 values of any metric; want one"):
+    with pytest.raises(LimitError, match="compares 2 values of any metric, but a dashboard shows one"):
         both.of("tested")
-    with pytest.raises(ValueError, match="compares 0 values of third; want one"):
+    with pytest.raises(LimitError, match="compares 0 values of third"):
         both.of("tested", metric="third")
 
 
 def test_a_policy_that_is_gone_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no policy gone"):
+    with pytest.raises(LimitError, match="policy gone is gone"):
         limits(tmp_path, "raw: up == 0").of("gone")
 
 
+def test_a_panel_can_do_without_a_limit(tmp_path: Path) -> None:
+    some = limits(tmp_path, "raw: up > 3")
+
+    assert some.find("gone") is None
+    found = some.find("tested")
+    assert found
+    assert found.value == 3.0
+
+
 def test_only_a_ratio_can_be_narrowed(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="only a ratio"):
+    with pytest.raises(LimitError, match="only a ratio"):
         limits(tmp_path, "raw: up > 3").of("tested", matchers='job="x"')
 
 

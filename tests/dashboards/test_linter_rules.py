@@ -15,7 +15,7 @@ WINDOW_OF_AN_ALERT = {
     "Busiest processor": "shows the value that the alert judges, over the alert's window",
 }
 FIXED_WINDOW = r"rate\([^\[]+\[(?!\$__rate_interval\])"
-UNITS = {"none", "short", "s", "ops", "reqps", "wps", "pps", "Bps", "bytes", "percentunit"}
+UNITS = {"none", "short", "s", "ops", "opm", "reqps", "wps", "pps", "Bps", "bytes", "percentunit"}
 
 
 @pytest.mark.parametrize("name", NAMES)

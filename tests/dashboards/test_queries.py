@@ -15,11 +15,11 @@ import aiohttp
 import pytest
 import yaml
 
-from dashboards.__main__ import POLICIES, boards
+from dashboards.__main__ import OBJECTIVES, POLICIES, boards
 from dashboards.limits import Limits
 from dashboards.panels import Empty
 from deploy.native.packages import Release
-from rules import pack
+from rules import pack, slos
 from tests.alertmanager.programs import running
 from tests.dashboards.reading import NAMES, Target, board, filled, targets
 from tests.dashboards.synthetic import system
@@ -73,6 +73,13 @@ class Prometheus:
         return [each for each in found if any(not math.isnan(float(value)) for _, value in each["values"])]
 
 
+def rule_groups(*, is_broken: bool) -> list[dict[str, Any]]:
+    """Return the recording rules, evaluated every second, and alerts that fire at once."""
+    recording = slos.groups(slos.read(OBJECTIVES))
+    alerts = {"name": "alerts", "rules": [WATCHDOG, *(FIRING if is_broken else [])]}
+    return [{**group, "interval": "1s"} for group in (*recording, alerts)]
+
+
 @asynccontextmanager
 async def prometheus(release: Release, folder: Path, *, is_broken: bool) -> AsyncIterator[Prometheus]:
     """Run a Prometheus that scrapes a synthetic system and itself."""
@@ -82,10 +89,7 @@ async def prometheus(release: Release, folder: Path, *, is_broken: bool) -> Asyn
             {"job_name": name, "static_configs": [{"targets": [address]}]} for name in ("exporter", "incident-desk")
         ]
         jobs.append({"job_name": "prometheus", "file_sd_configs": [{"files": [str(own)], "refresh_interval": "1s"}]})
-        rules = [WATCHDOG, *(FIRING if is_broken else [])]
-        (folder / "rules.yaml").write_text(
-            yaml.safe_dump({"groups": [{"name": "test", "interval": "1s", "rules": rules}]})
-        )
+        (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": rule_groups(is_broken=is_broken)}))
         config = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
             "rule_files": ["rules.yaml"],
@@ -106,7 +110,7 @@ async def prometheus(release: Release, folder: Path, *, is_broken: bool) -> Asyn
 
 def empty_when_healthy() -> set[tuple[str, str]]:
     """Return the panels that are marked so, by dashboard."""
-    made = boards(Limits(pack.read(POLICIES)))
+    made = boards(Limits(pack.read(POLICIES)), slos.read(OBJECTIVES))
     return {
         (board.name, panel.about.title)
         for board in made
