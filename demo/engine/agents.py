@@ -3,6 +3,7 @@
 import itertools
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,7 +75,11 @@ class Agents:
     async def call(self, agent_type: str, tool: str, arguments: Json) -> Json:
         """Return the structured result of a tool; raises CallFailed when no attempt succeeded."""
         reason: Exception | None = None
-        for instance in self._order(agent_type):
+        tried: Counter[Instance] = Counter()
+        turn = next(self._turns[agent_type])
+        for _ in range(ATTEMPTS):
+            instance = self._pick(agent_type, turn, tried)
+            tried[instance] += 1
             try:
                 result = await self._attempt(instance, tool, arguments)
             except Unreachable as error:
@@ -90,13 +95,12 @@ class Agents:
             logger.warning("attempt failed", extra={"agent": instance.url, "tool": tool, "reason": str(reason)})
         raise CallFailed(f"{tool}: {reason}")
 
-    def _order(self, agent_type: str) -> list[Instance]:
-        """Return whom to try, in this order: whoever's turn it is, those on pause last."""
+    def _pick(self, agent_type: str, turn: int, tried: Counter[Instance]) -> Instance:
+        """Return whom to try: not one on pause, not one that just failed, whoever's turn it is."""
         own = self._instances[agent_type]
-        turn = next(self._turns[agent_type]) % len(own)
+        start = turn % len(own)
         now = time.monotonic()
-        turned = sorted([*own[turn:], *own[:turn]], key=lambda instance: instance.paused_until > now)
-        return list(itertools.islice(itertools.cycle(turned), ATTEMPTS))
+        return min([*own[start:], *own[:start]], key=lambda instance: (instance.paused_until > now, tried[instance]))
 
     async def _attempt(self, instance: Instance, tool: str, arguments: Json) -> Json:
         token = await self._tokens.current()

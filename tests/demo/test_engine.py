@@ -206,6 +206,13 @@ async def test_tool_errors_at_the_rate_of_the_fault_fail_no_run(stack: Stack) ->
     assert [(await stack.run(number))[0] for number in (1, 2, 3, 4)] == [RunOutcome.COMPLETED] * 4
 
 
+async def test_an_agent_on_pause_is_not_tried_because_the_other_fails_now_and_then(stack: Stack) -> None:
+    await stack.fleet["planner-2"].listener.close()
+    stack.conduct.fail_every = 4
+    assert [(await stack.run(number))[0] for number in (1, 2, 3, 4)] == [RunOutcome.COMPLETED] * 4
+    assert stack.door.calls["planner-2"] == 1
+
+
 async def test_tools_that_always_fail_fail_the_run(stack: Stack) -> None:
     stack.conduct.fail_every = 1
     assert (await stack.run(usual()))[0] is RunOutcome.FAILED
