@@ -169,7 +169,7 @@ def heat(about: About, query: Query, *, unit: str) -> Panel:
     """A histogram over time: the more samples in a bucket, the stronger its cell."""
     builder = heatmap.Panel().title(about.title).description(about.description).datasource(datasource())
     builder.no_value(about.no_data).with_target(_target(query, 0).format(PromQueryFormat.HEATMAP)).unit("short")
-    builder.color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Blues").steps(64).reverse(True))
+    builder.color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Blues").steps(64))
     builder.y_axis(heatmap.YAxisConfig().unit(unit)).cell_gap(1)
     builder.cell_values(heatmap.CellValues().unit("short"))
     return Panel(about, builder.build(), width=12, height=8)
