@@ -31,7 +31,10 @@ def files(sources: Sources, out: Path) -> dict[Path, str]:
         **{f"tests/{name}": value for name, value in unit_tests.test_files(read, addresses).items()},
     }
     origin = {f"{policy.name}.yaml": f"rules/policies/{policy.file.name}" for policy in read}
-    head = {name: conventions.GENERATED_BY.format(source=origin.get(Path(name).name, "rules/slos.yaml")) for name in contents}
+    head = {
+        name: conventions.GENERATED_BY.format(source=origin.get(Path(name).name, "rules/slos.yaml"))
+        for name in contents
+    }
     return {out / name: yaml_text.dump(value, head[name]) for name, value in contents.items()}
 
 

@@ -33,7 +33,9 @@ PACES: Mapping[str, tuple[Pair, ...]] = MappingProxyType(
 )
 """Fast spends 2 % of a 30-day budget in an hour or 5 % in six: page. Slow spends 10 % in one or three days: ticket."""
 
-WINDOWS = tuple(sorted({window for pairs in PACES.values() for pair in pairs for window in pair[:2]}, key=parse_duration))
+WINDOWS = tuple(
+    sorted({window for pairs in PACES.values() for pair in pairs for window in pair[:2]}, key=parse_duration)
+)
 
 
 class Objective(Model):
@@ -70,7 +72,11 @@ def groups(objectives: Mapping[str, Objective]) -> list[dict[str, Any]]:
     """Return the recording rules: events and burn rates every minute, what is left of the budget every five."""
     each = [*objectives.items()]
     return [
-        {"name": "lookout_slo_burn_rates", "interval": "1m", "rules": [rule for pair in each for rule in _rates(*pair)]},
+        {
+            "name": "lookout_slo_burn_rates",
+            "interval": "1m",
+            "rules": [rule for pair in each for rule in _rates(*pair)],
+        },
         {"name": "lookout_slo_budgets", "interval": "5m", "rules": [_budget(*pair) for pair in each]},
     ]
 

@@ -8,7 +8,7 @@ import pytest
 
 from rules.__main__ import main
 
-AGENTS = Path("rules/policies/agents.yaml").read_text()
+AGENTS = Path("rules/policies/agents.yaml").read_text().split("  agent_type_down:")[0]
 GENERATED = Path("rules/generated")
 
 
@@ -44,7 +44,7 @@ def test_check_finds_a_changed_policy_and_a_stale_file(tmp_path: Path, capsys: p
     shown = capsys.readouterr().out
     assert "+    for: 3m" in shown
     assert f"stale: {tmp_path}/out/old.yaml" in shown
-    assert "for: 2m" in (tmp_path / "out" / "mine.yaml").read_text()
+    assert "for: 2m" in (tmp_path / "out" / "agent_down.yaml").read_text()
 
 
 def test_generating_removes_a_stale_file(tmp_path: Path) -> None:
