@@ -39,7 +39,8 @@ class Question:
         self.peer = peer
         self.method = method
         self.target = target
-        self.headers = {name.lower(): value for name, value in pairs}
+        # The parser leaves blanks after a value, which are not part of it (RFC 9110, section 5.5).
+        self.headers = {name.lower(): value.strip(b" \t") for name, value in pairs}
         self.repeated: set[bytes] = set()
         """Names that came more than once; `headers` has the last value."""
         if len(self.headers) != len(pairs):

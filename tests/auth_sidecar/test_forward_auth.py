@@ -187,7 +187,7 @@ async def test_pipelined_questions_are_answered_in_their_order(start_sidecar: St
     host, port = sidecar.forward_url.split("/")[2].split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     one = "".join(f"{name}: {value}\r\n" for name, value in {**URI, **modern("search_knowledge")[1]}.items())
-    writer.write(f"GET /auth HTTP/1.1\r\nHost: x\r\n{one}Authorization: Bearer {mint()}\r\n\r\n".encode() * 3)
+    writer.write(f"GET /auth HTTP/1.1\r\nHost: x\r\n{one}Authorization:  Bearer {mint()} \t\r\n\r\n".encode() * 3)
     writer.write(f"GET /auth HTTP/1.1\r\nHost: x\r\n{one}Connection: close\r\n\r\n".encode())
     async with asyncio.timeout(5):
         answers = await reader.read()
