@@ -46,6 +46,8 @@ def story(fault: Fault) -> str:
         lines.append(f"  channels  {', '.join(expected.channels)}")
         pages = ", pages under /pagerduty" if "pagerduty" in expected.channels else ""
         lines.append(f"  messages  http://localhost:{options.port('sink')}{pages}")
+    if expected.also:
+        lines.append(f"  also      {', '.join(expected.also)} may come when it goes on: it spends an error budget")
     lines.append(f"  end it    make demo-heal   (or: python -m demo.faults heal {fault})")
     return "\n".join(lines)
 

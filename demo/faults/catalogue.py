@@ -27,6 +27,8 @@ class Expectation:
     after_minutes: int = 0
     """The time the condition has to hold; notification adds seconds for scrapes and grouping."""
     channels: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    """Alerts that may follow when it goes on."""
 
 
 PAGE = ("slack", "email", "pagerduty")
@@ -39,10 +41,14 @@ EXPECTATIONS: Mapping[Fault, Expectation] = {
         "AgentDown",
         2,
         PAGE,
+        also=("AgentAvailabilityFastBurn",),
     ),
     Fault.AGENT_SLOW: Expectation(
         "planner-1 answers everything 3 seconds late",
         "probe latency of planner-1 and the duration of planning steps rise",
+        "AgentSlow",
+        5,
+        ("slack",),
     ),
     Fault.BAD_TOKENS: Expectation(
         "an intruder sends forged, expired, misdirected and malformed tokens to the sidecar, 30 a minute",
@@ -64,6 +70,7 @@ EXPECTATIONS: Mapping[Fault, Expectation] = {
         "WorkflowFailure",
         10,
         TELL,
+        also=("WorkflowSuccessFastBurn",),
     ),
     Fault.CPU: Expectation(
         "one busy process a core, at the lowest priority",

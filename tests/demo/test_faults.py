@@ -242,5 +242,6 @@ def test_what_a_fault_promises_is_what_its_policy_says(fault: Fault) -> None:
     promised = EXPECTATIONS[fault]
     named = {"".join(part.capitalize() for part in name.split("_")): policy for name, policy in policies.items()}
     policy = named[promised.alert]
+    assert set(promised.also) <= set(named)
     assert sorted(policy["channels"]) == sorted(promised.channels)
     assert policy.get("for", "1m") == f"{promised.after_minutes}m"
