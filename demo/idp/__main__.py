@@ -15,6 +15,8 @@ from demo.idp.provider import Provider
 
 logger = logging.getLogger("demo.idp")
 
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
@@ -24,7 +26,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--control-port", type=int, help="also listen here, loopback only, for POST /-/rotate")
     options.add_secrets(parser)
     options.add_state(parser, "the signing keys")
-    return parser.parse_args()
+    settings = parser.parse_args()
+    if not settings.issuer and settings.host in EVERYWHERE:
+        parser.error(f"--host {settings.host} is no address that tokens can name: give --issuer")
+    return settings
 
 
 async def serve_until(stop: asyncio.Event, settings: argparse.Namespace, clients: dict[str, Client]) -> None:

@@ -272,6 +272,38 @@ async def test_a_token_is_renewed_before_it_expires(session: aiohttp.ClientSessi
         await source.current()
 
 
+async def test_a_token_at_hand_serves_while_its_renewal_fails(session: aiohttp.ClientSession) -> None:
+    asked = 0
+
+    async def token(_request: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            raise web.HTTPServiceUnavailable
+        return web.json_response({"access_token": "token-1", "expires_in": 0.8})
+
+    app = web.Application()
+    app.router.add_post("/token", token)
+    server = await serve(app)
+    source = TokenSource(session, f"{server.url}/token", "c", "s", RESOURCE)
+    await source.current()
+    await asyncio.sleep(0.62)  # three quarters of its life
+    assert [await source.current() for _ in range(3)] == ["token-1"] * 3
+    assert asked == 2, "a failed renewal is not tried again at every call"
+    await server.close()
+
+
+async def test_an_error_of_the_engine_itself_fails_the_run_and_is_logged(
+    stack: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_arguments: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    stack.agents.call = broken  # type: ignore[assignment,method-assign]
+    assert (await stack.run(usual()))[0] is RunOutcome.FAILED
+    assert "a bug" in caplog.text
+
+
 @pytest.mark.parametrize("answer", [b"", b"[]", b"{}", b'{"access_token": "x", "expires_in": "soon"}'])
 async def test_an_issuer_that_answers_nonsense_gives_no_token(session: aiohttp.ClientSession, answer: bytes) -> None:
     async def token(_request: web.Request) -> web.Response:

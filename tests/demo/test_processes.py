@@ -108,6 +108,13 @@ async def test_a_port_that_is_none_is_explained(name: str, secrets: Path) -> Non
     assert b"Traceback" not in err
 
 
+async def test_a_provider_that_listens_everywhere_needs_an_issuer(secrets: Path) -> None:
+    process = await spawn("idp", "--secrets", str(secrets), "--check", "--host", "0.0.0.0")  # noqa: S104
+    _, err = await process.communicate()
+    assert process.returncode == 2
+    assert b"give --issuer" in err
+
+
 async def test_the_agents_end_their_burners_with_themselves(secrets: Path, session: aiohttp.ClientSession) -> None:
     async with running("agents", secrets) as program:
         async with session.post(f"{program.start['url']}/faults/cpu") as response:

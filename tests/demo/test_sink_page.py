@@ -13,7 +13,7 @@ from demo.sink.app import Sink
 from demo.sink.markup import link, rich, tag
 from demo.sink.message import Message
 from demo.sink.pace import Pace
-from demo.sink.page import SHOWN
+from demo.sink.page import SHOWN, messages_page
 from demo.sink.store import Store
 from tests.demo.conftest import ROUTING_KEY, SLACK_PATH
 
@@ -196,6 +196,17 @@ async def test_an_accepted_message_says_so_in_json(sink: Running) -> None:
     async with sink.session.get(f"{sink.url}/messages") as response:
         first, second = (await response.json())["messages"]
     assert (first["accepted"], second["accepted"], second["refusal"]) == (True, False, "no_text")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "just now"), (59, "59 s ago"), (61, "1 min 1 s ago"), (3600, "1 h 0 min ago"), (90_000, "25 h 0 min ago")],
+)
+def test_ages_are_told_in_words(seconds: float, words: str) -> None:
+    message = Message("slack", "x", received=1_000_000.0)
+    page = messages_page([message], "", 1, 1_000_000.0 + seconds, is_paused=False)
+    assert words in page
+    assert "12 Jan 13:46:40 UTC" in page, "a day that is not today is named"
 
 
 def test_markup_escapes_what_is_not_markup() -> None:
