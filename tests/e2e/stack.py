@@ -1,6 +1,7 @@
 """A running stack on free ports whose clocks run fast: real programs, the committed configuration, shorter waits."""
 
 import json
+import random
 import re
 import socket
 import time
@@ -27,6 +28,9 @@ _WAITS = (
     *("scrape_interval", "scrape_timeout", "evaluation_interval", "interval", "timeout"),
 )
 _WAIT = re.compile(rf"^(?P<key>[ -]*(?:{'|'.join(_WAITS)}): )(?P<time>\w+)\b", re.MULTILINE)
+LISTENABLE = range(20000, 32000)
+"""Ports below those that a kernel gives to outgoing connections, which could take one before it is listened on."""
+
 _opener = build_opener(ProxyHandler({}))
 
 
@@ -48,23 +52,16 @@ def free_ports() -> Mapping[str, str]:
 def _free_range(count: int, held: ExitStack) -> int:
     """Return the first of `count` free ports in a row, bound until the stack of contexts is left."""
     for _ in range(200):
+        first = random.choice(LISTENABLE[:-count])  # noqa: S311 - so that parallel runs rarely meet
         with ExitStack() as attempt:
-            first = _bind(0, attempt)
             try:
-                for offset in range(1, count):
-                    _bind(first + offset, attempt)
-            except (OSError, OverflowError):
+                for offset in range(count):
+                    attempt.enter_context(socket.socket()).bind(("127.0.0.1", first + offset))
+            except OSError:
                 continue
             held.push(attempt.pop_all())
             return first
     raise RuntimeError(f"no {count} free ports in a row")
-
-
-def _bind(port: int, held: ExitStack) -> int:
-    bound = held.enter_context(socket.socket())
-    bound.bind(("127.0.0.1", port))
-    number: int = bound.getsockname()[1]
-    return number
 
 
 class Stack:
