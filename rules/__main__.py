@@ -8,7 +8,7 @@ from pathlib import Path
 
 from contract.config import ConfigError, exit_with
 from contract.generated import write_or_check
-from rules import conventions, links, pack, render, slos, unit_tests, yaml_text
+from rules import conventions, facts, links, lint, pack, render, slos, unit_tests, yaml_text
 
 HERE = Path("rules")
 
@@ -20,11 +20,15 @@ class Sources:
     policies: Path
     links: Path
     slos: Path
+    root: Path
+    """The project, where the lint looks up receivers, dashboards and runbooks."""
 
 
 def files(sources: Sources, out: Path) -> dict[Path, str]:
     """Return every generated file with its text; raises ConfigError."""
     read, addresses, objectives = pack.read(sources.policies), links.read(sources.links), slos.read(sources.slos)
+    if found := list(lint.problems(facts.gather(read, sources.root, objectives))):
+        raise ConfigError(found)
     contents = {
         **render.rule_files(read, addresses),
         "recording.yaml": {"groups": slos.groups(objectives)},
@@ -45,10 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--policies", type=Path, default=HERE / "policies", help="folder of policy files")
     parser.add_argument("--links", type=Path, default=HERE / "links.yaml")
     parser.add_argument("--slos", type=Path, default=HERE / "slos.yaml")
+    parser.add_argument("--root", type=Path, default=Path(), help="folder of the project")
     parser.add_argument("--out", type=Path, default=HERE / "generated", help="folder of generated files")
     options = parser.parse_args(arguments)
     try:
-        generated = files(Sources(options.policies, options.links, options.slos), options.out)
+        generated = files(Sources(options.policies, options.links, options.slos, options.root), options.out)
     except ConfigError as error:
         exit_with(error)
     return write_or_check(generated, check=options.check, folder=options.out)

@@ -81,6 +81,8 @@ class Terms(Model):
     dashboard: Dashboard = Dashboard()
     inhibits: dict[Name, tuple[Label, ...]] = {}
     """Policies that are only symptoms while this one fires, and the labels in which both must agree."""
+    lint: dict[str, Text] = {}
+    """Checks that do not apply, each with the reason."""
     tests: dict[str, Case] = {}
 
 

@@ -94,7 +94,7 @@ def _rates(name: str, objective: Objective) -> Iterator[dict[str, Any]]:
 
 
 def _guard(name: str, window: str, minimum: float) -> str:
-    """Return what a long window needs to be judged: half of it seen, so that a fresh start is no incident, and events."""
+    """Return what a long window needs to be judged: half of it seen, as a fresh start is no incident, and events."""
     series = f'slo:all:rate5m{{slo="{name}"}}[{window}]'
     half = format_number(parse_duration(window) / 60 / 2)
     return f"\nand count_over_time({series}) >= {half}\nand sum_over_time({series}) * 60 >= {format_number(minimum)}"

@@ -1,0 +1,80 @@
+"""What the lint knows beside the policy at hand: metrics, channels, dashboards, runbooks, objectives, the pack."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rules import conventions, known_metrics, promql, slos
+from rules.known_metrics import Series
+from rules.pack import Pack
+from rules.policy import Policy
+
+
+@dataclass(frozen=True)
+class Board:
+    """What of a dashboard a link can point to."""
+
+    variables: frozenset[str]
+    panels: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that checks may look at."""
+
+    pack: Pack
+    metrics: Mapping[str, Series]
+    channels: frozenset[str]
+    boards: Mapping[str, Board]
+    runbooks: frozenset[str]
+    objectives: frozenset[str]
+
+    @cached_property
+    def _trees(self) -> dict[str, Any]:
+        return {}
+
+    def tree(self, policy: Policy) -> Any:
+        """Return the parsed condition of a policy; raises ValueError when it is not PromQL."""
+        if policy.name not in self._trees:
+            self._trees[policy.name] = promql.parse(policy.terms.condition.expression())
+        return self._trees[policy.name]
+
+    def labels_of(self, metric: str) -> frozenset[str]:
+        """Return the labels of a metric, none for an unknown one."""
+        known = self.metrics.get(metric)
+        return known.labels if known else frozenset()
+
+    def result_labels(self, policy: Policy) -> frozenset[str]:
+        """Return the labels that the alerts of a policy have."""
+        return promql.labels(self.tree(policy), self.labels_of) | set(policy.labels()) | {"alertname"}
+
+    def scrape_interval(self, metric: str) -> float:
+        """Return how often a metric is scraped, in seconds."""
+        known = self.metrics.get(metric)
+        is_sidecar = known is not None and known.services == ("sidecar",)
+        return conventions.SIDECAR_SCRAPE_INTERVAL_SECONDS if is_sidecar else conventions.SCRAPE_INTERVAL_SECONDS
+
+
+def gather(pack: Pack, root: Path, objectives: Mapping[str, slos.Objective]) -> Facts:
+    """Look everything up in the project's folders."""
+    recorded = [rule for group in slos.groups(objectives) for rule in group["rules"]]
+    receivers = yaml.safe_load((root / "alertmanager/receivers.yaml").read_text(encoding="utf-8")) or {}
+    boards = sorted((root / "dashboards/generated").glob("*.json"))
+    return Facts(
+        pack=pack,
+        metrics=known_metrics.read(root / "rules/metrics.yaml", recorded),
+        channels=frozenset(receivers.get("channels") or ()),
+        boards=dict(_board(json.loads(file.read_bytes())) for file in boards),
+        runbooks=frozenset(file.stem for file in (root / "docs/runbooks").glob("*.md")),
+        objectives=frozenset(objectives),
+    )
+
+
+def _board(board: dict[str, Any]) -> tuple[str, Board]:
+    variables = frozenset(variable["name"] for variable in board.get("templating", {}).get("list", ()))
+    return board["uid"], Board(variables, frozenset(panel["id"] for panel in board.get("panels", ()) if "id" in panel))
