@@ -15,6 +15,7 @@ JITTER = 0.05
 """Part of an interval by which probes are moved, so that agents configured together drift apart."""
 FIRST_ROUND_PER_SECOND = 500.0
 """How fast agents just added are probed for the first time."""
+WARN_EVERY_SECONDS = 60.0
 
 
 class Poller:
@@ -27,6 +28,7 @@ class Poller:
         self._queue: list[tuple[float, int, Agent]] = []
         self._order = count()
         self._has_news = asyncio.Event()
+        self._warn_again_at = 0.0
         self._running: set[asyncio.Task[None]] = set()
 
     def add(self, agents: Iterable[Agent]) -> None:
@@ -70,14 +72,18 @@ class Poller:
         if agent.is_removed:
             free.release()
             return
-        late = asyncio.get_running_loop().time() - agent.due
-        if late > agent.target.interval:
-            logger.warning(
-                "probes are late; raise limits.concurrent_probes or shard the fleet", extra={"seconds": late}
-            )
+        self._warn_when_late(agent)
         task = asyncio.create_task(self._probe(agent, free))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+    def _warn_when_late(self, agent: Agent) -> None:
+        now = asyncio.get_running_loop().time()
+        late = now - agent.due
+        if late > agent.target.interval and now >= self._warn_again_at:
+            self._warn_again_at = now + WARN_EVERY_SECONDS
+            extra = {"agent": agent.target.name, "seconds_late": round(late, 1)}
+            logger.warning("probes are late; raise limits.concurrent_probes or shard the fleet", extra=extra)
 
     async def _probe(self, agent: Agent, free: asyncio.Semaphore) -> None:
         try:
