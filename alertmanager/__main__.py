@@ -5,7 +5,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from alertmanager import configuration
+import yaml
+
+from alertmanager import configuration, reach
 from alertmanager.receivers import Receivers
 from contract.config import ConfigError, Finding, Problem, exit_with
 from contract.generated import write_or_check
@@ -44,6 +46,13 @@ def files(policies: Path, receivers: Path, secrets: Path | None, out: Path) -> d
     return {out / "alertmanager.yml": yaml_text.dump(configuration.render(read, who), head)}
 
 
+def check_routes(config: Path, policies: Path) -> int:
+    """Check that every policy's alert reaches its channels by somebody's own alertmanager.yml; raises ConfigError."""
+    if found := list(reach.problems(yaml.safe_load(config.read_text(encoding="utf-8")), pack.read(policies))):
+        raise ConfigError(found)
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m alertmanager", description=__doc__)
@@ -51,9 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--policies", type=Path, default=Path("rules/policies"), help="folder of policy files")
     parser.add_argument("--receivers", type=Path, default=HERE / "receivers.yaml")
     parser.add_argument("--secrets", type=Path, help="folder in which every named secret must be")
+    parser.add_argument("--routes", type=Path, metavar="FILE", help="instead, check the routes of an alertmanager.yml")
     parser.add_argument("--out", type=Path, default=HERE / "generated", help="folder of generated files")
     options = parser.parse_args(arguments)
     try:
+        if options.routes:
+            return check_routes(options.routes, options.policies)
         generated = files(options.policies, options.receivers, options.secrets, options.out)
     except ConfigError as error:
         exit_with(error)

@@ -24,6 +24,7 @@ def render(pack: Pack, who: Receivers) -> dict[str, Any]:
     return {
         "global": {"resolve_timeout": "5m", **(integrations.smtp(who.smtp) if who.smtp else {})},
         "templates": ["templates/*.tmpl"],
+        **({"time_intervals": intervals} if (intervals := routing.time_intervals(who)) else {}),
         "route": routing.route(pack, who),
         "inhibit_rules": list(routing.inhibitions(pack)),
         "receivers": [

@@ -71,6 +71,24 @@ class Webhook(Model):
     token_file: SecretPath | None = None
 
 
+_Clock = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)$")]
+_KINDS = ("slack", "pagerduty", "email", "webhook")
+
+
+class Interval(Model):
+    """Part of the week or of a date: business hours, a maintenance window. What is left out is always."""
+
+    times: tuple[_Clock, ...] = ()
+    """"09:00-18:00"; an interval over midnight is two."""
+    weekdays: tuple[str, ...] = ()
+    """"monday:friday" """
+    days_of_month: tuple[str, ...] = ()
+    months: tuple[str, ...] = ()
+    years: tuple[str, ...] = ()
+    location: str = "UTC"
+    """Time zone, such as Europe/Berlin."""
+
+
 class Channel(Model):
     """Everything that is told when a policy names this channel."""
 
@@ -78,16 +96,20 @@ class Channel(Model):
     pagerduty: tuple[PagerDuty, ...] = ()
     email: tuple[Email, ...] = ()
     webhook: tuple[Webhook, ...] = ()
+    only_during: tuple[Name, ...] = ()
+    """Intervals outside of which all but critical alerts wait."""
+    not_during: tuple[Name, ...] = ()
+    """Intervals in which nothing is told, such as maintenance."""
 
     @pydantic.model_validator(mode="after")
     def _reaches_somebody(self) -> Any:
-        if not any(getattr(self, name) for name in type(self).model_fields):
-            raise ValueError(f"the channel reaches nobody; give one of {', '.join(type(self).model_fields)}")
+        if not any(getattr(self, name) for name in _KINDS):
+            raise ValueError(f"the channel reaches nobody; give one of {', '.join(_KINDS)}")
         return self
 
     def secrets(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """Yield where each secret is named, and its path."""
-        for name in type(self).model_fields:
+        for name in _KINDS:
             for index, target in enumerate(getattr(self, name)):
                 for key in ("api_url_file", "routing_key_file", "token_file"):
                     if path := getattr(target, key, None):
@@ -139,6 +161,7 @@ class Receivers(Model):
     fallback: Name
     """The channel of alerts that no policy knows: rules of one's own must not vanish."""
     smtp: Smtp | None = None
+    intervals: dict[Name, tuple[Interval, ...]] = {}
     timing: dict[Severity, Timing] = {}
 
     def timing_of(self, severity: Severity) -> Timing:
@@ -159,12 +182,18 @@ def check(receivers: Receivers) -> Iterator[Finding]:
     if receivers.fallback not in receivers.channels:
         mend = f"name one of {', '.join(receivers.channels)}"
         yield Finding(("fallback",), f"unknown channel {receivers.fallback}", mend)
-    if receivers.smtp is None:
-        for name, channel in receivers.channels.items():
-            if channel.email:
-                yield Finding(
-                    ("channels", name, "email"), "no mail server to send by", "add smtp: {smarthost: …, from: …}"
-                )
+    for name, channel in receivers.channels.items():
+        yield from _check_channel(name, channel, receivers)
+
+
+def _check_channel(name: str, channel: Channel, receivers: Receivers) -> Iterator[Finding]:
+    place = ("channels", name)
+    if channel.email and receivers.smtp is None:
+        yield Finding((*place, "email"), "no mail server to send by", "add smtp: {smarthost: …, from: …}")
+    for key in ("only_during", "not_during"):
+        for index, interval in enumerate(getattr(channel, key)):
+            if interval not in receivers.intervals:
+                yield Finding((*place, key, index), f"unknown interval {interval}", "define it in intervals")
 
 
 def check_secrets(receivers: Receivers, folder: Path) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from alertmanager.receivers import Receivers, Timing
+from alertmanager.receivers import Channel, Interval, Receivers, Timing
 from contract.fields import format_duration
 from contract.vocabulary import Severity
 from rules import conventions
@@ -39,10 +39,36 @@ def _channel_route(name: str, policies: Iterable[Policy], receivers: Receivers) 
         "matchers": [_one_of(policies)],
         "continue": True,
         "routes": [
-            {"matchers": [f'severity="{severity.value}"'], **_pace(receivers.timing_of(severity))}
+            {
+                "matchers": [f'severity="{severity.value}"'],
+                **_pace(receivers.timing_of(severity)),
+                **_hours(receivers.channels[name], severity),
+            }
             for severity in Severity
         ],
     }
+
+
+def _hours(channel: Channel, severity: Severity) -> dict[str, list[str]]:
+    """Return when a channel speaks. Alertmanager does not hand these down to child routes, so they stand in each."""
+    active = () if severity is Severity.CRITICAL else channel.only_during
+    written = {"mute_time_intervals": list(channel.not_during), "active_time_intervals": list(active)}
+    return {key: names for key, names in written.items() if names}
+
+
+def time_intervals(receivers: Receivers) -> list[dict[str, Any]]:
+    """Return the named intervals in Alertmanager's words."""
+    return [
+        {"name": name, "time_intervals": [_interval(part) for part in parts]}
+        for name, parts in receivers.intervals.items()
+    ]
+
+
+def _interval(part: Interval) -> dict[str, Any]:
+    spans = [text.split("-") for text in part.times]
+    written: dict[str, Any] = {"times": [{"start_time": start, "end_time": end} for start, end in spans]}
+    written |= {key: list(getattr(part, key)) for key in ("weekdays", "days_of_month", "months", "years")}
+    return {**{key: values for key, values in written.items() if values}, "location": part.location}
 
 
 def _pace(timing: Timing) -> dict[str, str]:

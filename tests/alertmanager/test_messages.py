@@ -50,9 +50,9 @@ async def send(url: str, alerts: Sequence[dict[str, Any]]) -> None:
 
 
 @asynccontextmanager
-async def stack(folder: Path, release: Release) -> AsyncIterator[tuple[str, Receiver]]:
+async def stack(folder: Path, release: Release, generated: Path = GENERATED) -> AsyncIterator[tuple[str, Receiver]]:
     async with receiver() as taken:
-        config = install(folder, taken, GENERATED, TEMPLATES)
+        config = install(folder, taken, generated, TEMPLATES)
         command: list[str | Path] = [
             tool("alertmanager", release),
             f"--config.file={config}",
