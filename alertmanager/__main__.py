@@ -7,11 +7,11 @@ from pathlib import Path
 
 import yaml
 
-from alertmanager import configuration, reach
+from alertmanager import configuration, kubernetes, reach
 from alertmanager.receivers import Receivers
 from contract.config import ConfigError, Finding, Problem, exit_with
 from contract.generated import write_or_check
-from rules import conventions, pack, yaml_text
+from rules import conventions, environments, pack, yaml_text
 from rules.pack import Pack
 
 HERE = Path("alertmanager")
@@ -26,12 +26,16 @@ def unknown_channels(read: Pack, who: Receivers) -> Iterator[Problem]:
                 yield pack.problem(policy, Finding(("channels", index), f"unknown channel {channel}", mend))
 
 
-def files(policies: Path, receivers: Path, secrets: Path | None, out: Path) -> dict[Path, str]:
+def files(
+    policies: Path, receivers: Path, secrets: Path | None, environment: Path | None, out: Path
+) -> dict[Path, str]:
     """Return every generated file with its text; raises ConfigError with the problems of all sources."""
     problems: list[Problem] = []
     read = who = None
     try:
         read = pack.read(policies)
+        if environment:
+            read = environments.apply(read, environment)
     except ConfigError as error:
         problems += error.problems
     try:
@@ -43,7 +47,9 @@ def files(policies: Path, receivers: Path, secrets: Path | None, out: Path) -> d
     if problems := list(unknown_channels(read, who)):
         raise ConfigError(problems)
     head = conventions.GENERATED_BY.format(source="alertmanager/receivers.yaml and rules/policies/*.yaml")
-    return {out / "alertmanager.yml": yaml_text.dump(configuration.render(read, who), head)}
+    config = configuration.render(read, who)
+    objects = {"alertmanager.yml": config, "kubernetes/alertmanagerconfig.yaml": kubernetes.alertmanager_config(config)}
+    return {out / name: yaml_text.dump(content, head) for name, content in objects.items()}
 
 
 def check_routes(config: Path, policies: Path) -> int:
@@ -60,13 +66,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--policies", type=Path, default=Path("rules/policies"), help="folder of policy files")
     parser.add_argument("--receivers", type=Path, default=HERE / "receivers.yaml")
     parser.add_argument("--secrets", type=Path, help="folder in which every named secret must be")
+    parser.add_argument("--environment", type=Path, metavar="FILE", help="overrides of an environment; give --out too")
     parser.add_argument("--routes", type=Path, metavar="FILE", help="instead, check the routes of an alertmanager.yml")
     parser.add_argument("--out", type=Path, default=HERE / "generated", help="folder of generated files")
     options = parser.parse_args(arguments)
     try:
         if options.routes:
             return check_routes(options.routes, options.policies)
-        generated = files(options.policies, options.receivers, options.secrets, options.out)
+        generated = files(options.policies, options.receivers, options.secrets, options.environment, options.out)
     except ConfigError as error:
         exit_with(error)
     return write_or_check(generated, check=options.check, folder=options.out)

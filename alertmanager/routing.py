@@ -86,6 +86,8 @@ def inhibitions(pack: Pack) -> Iterator[dict[str, Any]]:
     """
     for policy in pack:
         for symptom, equal in policy.terms.inhibits.items():
+            if pack.get(symptom) is None:  # An environment may have switched it off.
+                continue
             present = [f'{label}!=""' for label in equal]
             yield {
                 "source_matchers": [f'alertname="{policy.alert}"', *present],

@@ -123,7 +123,7 @@ def test_two_policies_of_one_name_are_refused(tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "policies" / "agents.yaml").write_text(AGENTS)
     [problem] = problems(tmp_path, capsys, AGENTS)
     assert problem == (
-        "mine.yaml:4: policies.agent_down: two policies of one name (agents.yaml has it already; choose another name)"
+        "mine.yaml:5: policies.agent_down: two policies of one name (agents.yaml has it already; choose another name)"
     )
 
 

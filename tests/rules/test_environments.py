@@ -1,0 +1,83 @@
+"""Overrides of an environment change what they name, nothing else, and must fit."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from alertmanager.__main__ import main as alertmanager_main
+from contract.config import ConfigError
+from rules import environments, pack
+from rules.__main__ import main
+from tests.rules.test_promtool import Release, both_releases, promtool
+
+PACK = pack.read(Path("rules/policies"))
+STAGING = Path("rules/environments/staging.yaml")
+
+
+def overridden(folder: Path, text: str) -> pack.Pack:
+    file = folder / "env.yaml"
+    file.write_text(f"policies:\n{text}")
+    return environments.apply(PACK, file)
+
+
+def expression(read: pack.Pack, name: str) -> str:
+    found = read.get(name)
+    assert found is not None
+    return found.terms.condition.expression()
+
+
+def test_a_limit_replaces_the_number_and_keeps_the_comparison(tmp_path: Path) -> None:
+    changed = overridden(tmp_path, "  workflow_failure: {limit: 50%, over: 10m, minimum_events: 7}\n")
+    text = expression(changed, "workflow_failure")
+    assert "< 0.5" in text
+    assert ">= 7" in text
+    assert "[10m]" in text
+    assert expression(changed, "high_error_rate") == expression(PACK, "high_error_rate")
+
+
+def test_terms_are_replaced_and_a_policy_is_switched_off(tmp_path: Path) -> None:
+    changed = overridden(
+        tmp_path, "  agent_down: {severity: minor, channels: [slack], for: 10m}\n  agent_slow: {enabled: false}\n"
+    )
+    found = changed.get("agent_down")
+    assert found is not None
+    assert (found.terms.severity, found.terms.channels, found.terms.for_) == ("minor", ("slack",), 600.0)
+    assert found.terms.escalation == "immediate"
+    assert changed.get("agent_slow") is None
+    assert len(changed.policies) == len(PACK.policies) - 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("  agent_dawn: {for: 1m}\n", "env.yaml:2: policies.agent_dawn: no policy agent_dawn"),
+        (
+            "  exporter_down: {limit: 3}\n",
+            "env.yaml:2: policies.exporter_down.limit: the condition of exporter_down (raw)",
+        ),
+        ("  agent_down: {over: 3m}\n", "policies.agent_down.over: the condition of agent_down (threshold) has no over"),
+        ("  agent_down: {fur: 3m}\n", "env.yaml:2: policies.agent_down.fur: unknown key (did you mean for?)"),
+    ],
+)
+def test_an_override_that_fits_nothing_is_reported(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        overridden(tmp_path, text)
+    assert message in str(error.value)
+
+
+@both_releases
+def test_the_example_gives_rules_that_promtool_accepts(tmp_path: Path, release: Release) -> None:
+    assert main(["--environment", str(STAGING), "--out", str(tmp_path)]) == 0
+    done = promtool(release, "check", "rules", *sorted(tmp_path.glob("*.yaml")))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not (tmp_path / "token_cache_anomaly.yaml").exists()
+    assert not (tmp_path / "tests" / "agent_down.yaml").exists()
+
+
+def test_routes_follow_the_environment(tmp_path: Path) -> None:
+    assert alertmanager_main(["--environment", str(STAGING), "--out", str(tmp_path)]) == 0
+    config = yaml.safe_load((tmp_path / "alertmanager.yml").read_text())
+    [pagerduty] = [route for route in config["route"]["routes"] if route["receiver"] == "pagerduty"]
+    assert "AgentDown" not in pagerduty["matchers"][0]
+    assert "TokenCacheAnomaly" not in str(config)
