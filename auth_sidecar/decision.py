@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
-from auth_sidecar import rbac
+from auth_sidecar import audit_chain, rbac
 from auth_sidecar.identity import CertificateRule
 from auth_sidecar.operations import AUTHENTICATED, Action, OperationMap, Refused
 from auth_sidecar.principal import Principal
@@ -16,6 +16,8 @@ from contract.vocabulary import AuditEvent, AuthReason
 
 PROXY = "proxy"
 FORWARD = "forward"
+MAX_KNOWN = 10_000
+"""Decisions that are remembered; names come from clients."""
 _SHADOWED = frozenset({AuthReason.NO_PERMISSION, AuthReason.UNMAPPED_OPERATION, AuthReason.INSUFFICIENT_SCOPE})
 
 
@@ -76,13 +78,12 @@ def has_query_token(query: str) -> bool:
 
 
 class Decision(NamedTuple):
-    """What was decided; holds nothing of the single request, so that it can be remembered for a caller."""
+    """What was decided; holds nothing of the single request or caller, so that it serves all with the same rights."""
 
     event: AuditEvent
     reason: AuthReason
     status: int
     """200 for an allowed request, else the HTTP status that refuses it."""
-    principal: Principal | None = None
     method: str = ""
     name: str = ""
     permission: str = ""
@@ -90,11 +91,12 @@ class Decision(NamedTuple):
     rule: str = ""
     scopes: tuple[str, ...] = ()
     """All scopes that the operation needs, when one is lacking."""
-    issuer: str = ""
     shadow: AuthReason | None = None
     """Why the request would have been denied, had it not been for shadow mode."""
     record: bytes = b""
     """The part of the audit record that is the same for every request decided like this."""
+    principal: Principal | None = None
+    """Who asked; set by whoever asks for one decision at a time."""
 
     @property
     def is_allowed(self) -> bool:
@@ -116,6 +118,8 @@ class Rules:
     scope_includes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     certificates: tuple[CertificateRule, ...] = ()
     allows_unaudited: bool = False
+    known: dict[tuple[object, ...], Decision] = field(default_factory=dict)
+    """Decisions already made under these rules."""
 
     def refuses_before_credentials(self, ask: Ask) -> AuthReason | None:
         """Return why a request is refused whoever sends it: a foreign Origin or Host (DNS rebinding)."""
@@ -131,20 +135,48 @@ class Rules:
 
 
 def authorize(rules: Rules, principal: Principal, endpoint: Endpoint | None, action: Action | Refused) -> Decision:
-    """Decide whether an authenticated caller may do something; in shadow mode what is denied passes with a mark."""
-    decided = _authorize(rules, principal, endpoint, action)
-    if endpoint is None or not endpoint.is_shadow or isinstance(action, Refused) or decided.reason not in _SHADOWED:
+    """Decide whether an authenticated caller may do something; callers with the same rights are decided about once."""
+    if isinstance(action, Refused):
+        return Decision(AuditEvent.AUTHZ_DENY, action.reason, action.status)
+    if endpoint is None:
+        return Decision(AuditEvent.AUTHZ_DENY, AuthReason.UNMAPPED_OPERATION, 404, action.method, action.name)
+    key = (principal.roles, principal.scopes, endpoint.path, action.method, action.name)
+    known = rules.known.get(key)
+    if known is None:
+        known = _shadowed(endpoint, _judge(rules, principal, endpoint, action))
+        if len(rules.known) >= MAX_KNOWN:
+            rules.known.clear()
+        rules.known[key] = known = known._replace(record=decision_record(endpoint, known))
+    return known
+
+
+def decision_record(endpoint: Endpoint | None, decision: Decision) -> bytes:
+    """Return what audit records of equal decisions have in common: what, where, how and by which rule."""
+    fields: dict[str, object] = {
+        "event": decision.event,
+        "reason": decision.reason,
+        "status": decision.status,
+        "agent": endpoint.agent if endpoint else "",
+        "agent_type": endpoint.agent_type if endpoint else "",
+        "method": decision.method,
+        "name": decision.name,
+        "permission": decision.permission,
+        "role": decision.role if decision.role != NO_ROLE else "",
+        "rule": decision.rule,
+        "shadow": decision.shadow or "",
+    }
+    return audit_chain.fragment({name: value for name, value in fields.items() if value})
+
+
+def _shadowed(endpoint: Endpoint, decided: Decision) -> Decision:
+    """In shadow mode, let pass with a mark what would be denied for want of a right."""
+    if not endpoint.is_shadow or decided.reason not in _SHADOWED:
         return decided
     return decided._replace(event=AuditEvent.AUTHZ_ALLOW, reason=AuthReason.OK, status=200, shadow=decided.reason)
 
 
-def _authorize(rules: Rules, principal: Principal, endpoint: Endpoint | None, action: Action | Refused) -> Decision:
-    if isinstance(action, Refused):
-        # What cannot be read is refused in shadow mode too.
-        return Decision(AuditEvent.AUTHZ_DENY, action.reason, action.status, principal)
-    decided = Decision(AuditEvent.AUTHZ_DENY, AuthReason.UNMAPPED_OPERATION, 403, principal, action.method, action.name)
-    if endpoint is None:
-        return decided._replace(status=404)
+def _judge(rules: Rules, principal: Principal, endpoint: Endpoint, action: Action) -> Decision:
+    decided = Decision(AuditEvent.AUTHZ_DENY, AuthReason.UNMAPPED_OPERATION, 403, action.method, action.name)
     permission = endpoint.operations.permission(action.method, action.name)
     if permission is None:
         return decided

@@ -12,14 +12,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from auth_sidecar import audit_chain
-from auth_sidecar.decision import Ask, Decision, Endpoint, Rules, authorize
+from auth_sidecar.decision import Ask, Decision, Endpoint, Rules, authorize, decision_record
 from auth_sidecar.gate_metrics import GateMetrics
 from auth_sidecar.identity import certificate_principal
 from auth_sidecar.key_source import KeySource
 from auth_sidecar.limits import Lockout, RateLimit, client_of
 from auth_sidecar.operations import Action, Refused
 from auth_sidecar.principal import Principal
-from auth_sidecar.rbac import NO_ROLE
 from auth_sidecar.revocation import Revocations
 from auth_sidecar.token_cache import Caller, TokenCache
 from auth_sidecar.tokens import Refusal
@@ -31,8 +30,6 @@ logger = logging.getLogger(__name__)
 Decided = Callable[[Caller | Refusal | None, Decision], None]
 ReadAction = Callable[[Principal], Awaitable[Action | Refused]]
 
-MAX_DECISIONS = 256
-"""Decisions that are remembered for one caller."""
 _ERRORS = frozenset({AuthReason.INTERNAL_ERROR, AuthReason.KEYS_UNAVAILABLE})
 _NOT_AN_ATTEMPT = frozenset({AuthReason.MISSING_AUTH_HEADER, AuthReason.LOCKED_OUT, *_ERRORS})
 """Failures that say nothing about who tries; they lock nobody out."""
@@ -75,6 +72,7 @@ class Gate:
         """Decide about a request whose action has to be awaited; the action is read only of authenticated callers."""
         started = time.perf_counter()
         waited = 0.0
+        caller: Caller | Refusal | None = None
         try:
             caller = self.authenticate(ask)
             if isinstance(caller, Refusal) and self.may_be_new_key(caller):
@@ -86,10 +84,10 @@ class Gate:
                 waiting = time.perf_counter()
                 action = await read_action(caller.principal)
                 waited = time.perf_counter() - waiting
-                decision = self.authorize(caller, ask.endpoint, action)
+                decision = authorize(self.rules, caller.principal, ask.endpoint, action)
         except Exception:
             decision = surprise()
-        return await self._recorded(ask, decision, started + waited)
+        return await self._recorded(ask, caller, decision, started + waited)
 
     def decide_now(self, ask: Ask, action: Action | Refused, decided: Decided) -> bool:
         """Decide without waiting for anything but the record; False, and nothing done, when keys must be fetched."""
@@ -98,14 +96,14 @@ class Gate:
         try:
             caller = self.authenticate(ask)
             if isinstance(caller, Caller):
-                decision = self.authorize(caller, ask.endpoint, action)
+                decision = authorize(self.rules, caller.principal, ask.endpoint, action)
             elif self.may_be_new_key(caller):
                 return False
             else:
                 decision = refused(caller)
         except Exception:
             decision = surprise()
-        self.record(ask, decision, started, functools.partial(decided, caller))
+        self.record(ask, caller, decision, started, functools.partial(decided, caller))
         return True
 
     def authenticate(self, ask: Ask) -> Caller | Refusal:
@@ -147,20 +145,6 @@ class Gate:
             return Refusal(AuthReason.REVOKED, found.issuer)
         return Caller(found)
 
-    def authorize(self, caller: Caller, endpoint: Endpoint | None, action: Action | Refused) -> Decision:
-        """Decide what a caller may do; the same question is answered from memory until the rules change."""
-        if endpoint is None or isinstance(action, Refused):
-            return authorize(self.rules, caller.principal, endpoint, action)
-        key = (endpoint.path, action.method, action.name)
-        known = caller.decisions.get(key)
-        if known is None:
-            known = authorize(self.rules, caller.principal, endpoint, action)
-            known = known._replace(record=_decision_record(endpoint, known))
-            if len(caller.decisions) >= MAX_DECISIONS:
-                caller.decisions.clear()
-            caller.decisions[key] = known
-        return known
-
     def may(self, principal: Principal, endpoint: Endpoint, method: str, name: str) -> bool:
         """Whether a call would be allowed; for filtering lists, so nothing is recorded or counted."""
         return authorize(self.rules, principal, endpoint, Action(method, name)).is_allowed
@@ -170,11 +154,18 @@ class Gate:
         source = self.sources.get(refusal.issuer)
         return source is not None and refusal.reason in _MAY_BE_NEW_KEY and source.may_refetch()
 
-    def record(self, ask: Ask, decision: Decision, started: float, decided: Callable[[Decision], None]) -> None:
+    def record(
+        self,
+        ask: Ask,
+        caller: Caller | Refusal | None,
+        decision: Decision,
+        started: float,
+        decided: Callable[[Decision], None],
+    ) -> None:
         """Write the record of a decision, count it, and only then hand it on."""
         if decision.event is AuditEvent.AUTH_FAILURE and decision.reason not in _NOT_AN_ATTEMPT:
             self.lockout.failed(client_of(ask.client))
-        body = record_of(ask, decision)
+        body = record_of(ask, caller, decision)
 
         def settle(is_written: bool) -> None:
             final = decision if is_written else self._unwritten(decision)
@@ -183,15 +174,18 @@ class Gate:
 
         self._audit.submit(decision.event, body, settle)
 
-    async def _recorded(self, ask: Ask, decision: Decision, started: float) -> Decision:
+    async def _recorded(
+        self, ask: Ask, caller: Caller | Refusal | None, decision: Decision, started: float
+    ) -> Decision:
         future: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
 
         def settle(final: Decision) -> None:
             if not future.done():
                 future.set_result(final)
 
-        self.record(ask, decision, started, settle)
-        return await future
+        self.record(ask, caller, decision, started, settle)
+        final = await future
+        return final._replace(principal=caller.principal) if isinstance(caller, Caller) else final
 
     def _unwritten(self, decision: Decision) -> Decision:
         """Return what becomes of a decision that is not in the log."""
@@ -200,13 +194,13 @@ class Gate:
         if self.rules.allows_unaudited:
             self._metrics.bypassed("audit")
             return decision
-        return Decision(AuditEvent.AUTHZ_ERROR, AuthReason.INTERNAL_ERROR, 503, decision.principal)
+        return Decision(AuditEvent.AUTHZ_ERROR, AuthReason.INTERNAL_ERROR, 503)
 
 
 def refused(refusal: Refusal) -> Decision:
     """Return the decision that follows from a refused credential."""
     event = AuditEvent.AUTH_ERROR if refusal.reason in _ERRORS else AuditEvent.AUTH_FAILURE
-    return Decision(event, refusal.reason, _AUTHENTICATION_STATUS.get(refusal.reason, 401), issuer=refusal.issuer)
+    return Decision(event, refusal.reason, _AUTHENTICATION_STATUS.get(refusal.reason, 401))
 
 
 def surprise() -> Decision:
@@ -223,39 +217,29 @@ _AUTHENTICATION_STATUS = {
 }
 
 
-def record_of(ask: Ask, decision: Decision) -> bytes:
-    """Return the audit record of a decision; never a credential."""
+def record_of(ask: Ask, caller: Caller | Refusal | None, decision: Decision) -> bytes:
+    """Return the audit record of a decision: the request's part, the decision's and the caller's; no credential."""
     request = {"client": ask.client, "http_method": ask.http_method, "mode": ask.mode}
     if ask.request_id:
         request["request_id"] = ask.request_id
-    return audit_chain.fragment(request) + b"," + (decision.record or _decision_record(ask.endpoint, decision))
+    parts = [audit_chain.fragment(request), decision.record or decision_record(ask.endpoint, decision)]
+    if isinstance(caller, Caller):
+        if not caller.record:
+            caller.record = _caller_record(caller.principal)
+        parts.append(caller.record)
+    elif caller is not None and caller.issuer:
+        parts.append(audit_chain.fragment({"issuer": caller.issuer}))
+    return b",".join(parts)
 
 
-def _decision_record(endpoint: Endpoint | None, decision: Decision) -> bytes:
-    """Return what is the same for every request decided like this: who, what, where, how and by which rule."""
-    principal = decision.principal
-    fields: dict[str, object] = {
-        "event": decision.event,
-        "reason": decision.reason,
-        "status": decision.status,
-        "agent": endpoint.agent if endpoint else "",
-        "agent_type": endpoint.agent_type if endpoint else "",
-        "method": decision.method,
-        "name": decision.name,
-        "permission": decision.permission,
-        "role": decision.role if decision.role != NO_ROLE else "",
-        "rule": decision.rule,
-        "shadow": decision.shadow or "",
-        "issuer": decision.issuer,
+def _caller_record(principal: Principal) -> bytes:
+    fields = {
+        "actor": principal.subject,
+        "actor_kind": principal.kind,
+        "client_id": principal.client_id,
+        "issuer": principal.issuer,
+        "auth_method": principal.method,
+        "token_id": principal.token_id,
+        "roles": principal.roles,
     }
-    if principal:
-        fields |= {
-            "actor": principal.subject,
-            "actor_kind": principal.kind,
-            "client_id": principal.client_id,
-            "issuer": principal.issuer,
-            "auth_method": principal.method,
-            "token_id": principal.token_id,
-            "roles": principal.roles,
-        }
     return audit_chain.fragment({name: value for name, value in fields.items() if value})

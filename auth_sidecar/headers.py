@@ -1,6 +1,7 @@
 """Which headers cross the sidecar: hop-by-hop ones never, credentials and claims of identity never inwards."""
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from urllib.parse import quote
 
 from auth_sidecar.principal import Principal
@@ -53,6 +54,7 @@ def forwarded(client: str, host: str, scheme: str) -> list[tuple[str, str]]:
     return [("X-Forwarded-For", client), ("X-Forwarded-Host", host), ("X-Forwarded-Proto", scheme)]
 
 
+@lru_cache(maxsize=4096)
 def _safe(text: str) -> str:
     return quote(text, safe="!#$&'()*+-./:;<=>?@[]^_`{|}~")
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 MAX_NAME = 256
@@ -19,6 +20,7 @@ class PrincipalKind(StrEnum):
     SERVICE = "service"
 
 
+_NO_SCOPES: frozenset[str] = frozenset()
 _KINDS = {kind.value: kind for kind in PrincipalKind}
 
 
@@ -73,25 +75,32 @@ def principal_of(claims: Mapping[str, Any], mapping: ClaimMapping, issuer: str) 
     subject = _name(find(claims, mapping.subject))
     if not subject:
         return None
-    roles = [role for claim in mapping.roles for role in words(find(claims, claim))]
+    roles: list[str] = []
+    for claim in mapping.roles:
+        roles += words(find(claims, claim))
+    if mapping.role_names:
+        roles = [mapping.role_names.get(role, role) for role in roles]
+    scopes: list[str] = []
+    for claim in mapping.scopes:
+        scopes += words(find(claims, claim))
     client_id = next((name for claim in mapping.client_id if (name := _name(find(claims, claim)))), "")
     return Principal(
-        subject=subject,
-        kind=_kind(find(claims, mapping.kind), mapping, subject, client_id),
-        issuer=issuer,
-        roles=tuple(dict.fromkeys([*(mapping.role_names.get(role, role) for role in roles), *mapping.default_roles])),
-        scopes=frozenset(scope for claim in mapping.scopes for scope in words(find(claims, claim))),
-        client_id=client_id,
-        token_id=_name(claims.get("jti")),
-        issued_at=_number(claims.get("iat")),
-        expires_at=_number(claims.get("exp")),
+        subject,
+        _kind(find(claims, mapping.kind), mapping, subject, client_id),
+        issuer,
+        tuple(dict.fromkeys([*roles, *mapping.default_roles])),
+        frozenset(scopes) if scopes else _NO_SCOPES,
+        client_id,
+        _name(claims.get("jti")),
+        _number(claims.get("iat")),
+        _number(claims.get("exp")),
     )
 
 
 def find(claims: Mapping[str, Any], name: str) -> Any:
     """Return a claim: by its whole name (which may be a URL), else along the dots; None when absent."""
-    if name in claims:
-        return claims[name]
+    if name in claims or "." not in name:
+        return claims.get(name)
     value: Any = claims
     for step in name.split("."):
         value = value.get(step) if type(value) is dict else None
@@ -111,9 +120,12 @@ def words(value: object) -> list[str]:
 
 def _name(value: object) -> str:
     """Return a printable name of bearable length, else the empty string."""
-    if isinstance(value, str) and len(value) <= MAX_NAME and _PRINTABLE.fullmatch(value):
-        return value
-    return ""
+    return _printable(value) if type(value) is str else ""
+
+
+@lru_cache(maxsize=4096)
+def _printable(name: str) -> str:
+    return name if len(name) <= MAX_NAME and _PRINTABLE.fullmatch(name) else ""
 
 
 def _number(value: object) -> float:

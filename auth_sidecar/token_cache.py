@@ -1,23 +1,24 @@
 """Verified credentials by hash, so that a signature is checked once; no entry outlives the right it stands for."""
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Callable
 
-from auth_sidecar.decision import Decision
 from auth_sidecar.principal import Principal
 
 
 class Caller:
-    """A verified principal, and what was decided about it already under the same rules."""
+    """A verified principal, and what is made for it only once."""
 
-    __slots__ = ("answer", "decisions", "expires_at", "principal")
+    __slots__ = ("answer", "expires_at", "principal", "record")
 
     def __init__(self, principal: Principal) -> None:
         self.principal = principal
         self.expires_at = principal.expires_at
-        self.decisions: dict[tuple[str, str, str], Decision] = {}
         self.answer = b""
         """What forward-auth says when this caller may pass; made when it is first needed."""
+        self.record = b""
+        """Its part of an audit record; made when it is first needed."""
 
 
 class TokenCache:
@@ -27,7 +28,7 @@ class TokenCache:
         """Take a clock that tells seconds since the epoch."""
         self._clock = clock
         self._max = max_entries
-        self._entries: dict[bytes, Caller] = {}
+        self._entries: OrderedDict[bytes, Caller] = OrderedDict()
 
     def get(self, credential: str) -> Caller | None:
         """Return who a credential stood for when it was verified, if that is still in force."""
@@ -41,7 +42,7 @@ class TokenCache:
     def put(self, credential: str, caller: Caller) -> None:
         """Remember a verified credential; the oldest entry goes when there is no room."""
         if len(self._entries) >= self._max:
-            del self._entries[next(iter(self._entries))]
+            self._entries.popitem(last=False)
         self._entries[hashlib.sha256(credential.encode("latin-1", "replace")).digest()] = caller
 
     def clear(self) -> None:

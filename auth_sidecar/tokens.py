@@ -147,12 +147,13 @@ def _check_signature(parts: _Parts, rules: IssuerRules) -> AuthReason | None:
     candidates = keys.candidates(key_id) if key_id is None or isinstance(key_id, str) else ()
     if not candidates:
         return AuthReason.UNKNOWN_KEY
-    fitting = [key for key in candidates if key.fits(algorithm)]
-    if not fitting:
-        return AuthReason.ALGORITHM_NOT_ALLOWED
-    if any(key.verifies(algorithm, parts.message, parts.signature) for key in fitting):
-        return None
-    return AuthReason.INVALID_SIGNATURE
+    reason = AuthReason.ALGORITHM_NOT_ALLOWED
+    for key in candidates:
+        if key.fits(algorithm):
+            if key.verifies(algorithm, parts.message, parts.signature):
+                return None
+            reason = AuthReason.INVALID_SIGNATURE
+    return reason
 
 
 def _check_claims(claims: Mapping[str, Any], rules: IssuerRules, now: float) -> AuthReason | None:

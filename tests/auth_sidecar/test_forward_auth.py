@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from auth_sidecar.app import Sidecar
-from tests.auth_sidecar import programs
+from bench import peers
 from tests.auth_sidecar.agents import Echo
 from tests.auth_sidecar.issuer import mint
 from tests.auth_sidecar.sidecars import Start, records
@@ -51,7 +51,7 @@ def addressed(text: str, sidecar: Sidecar, echo: Echo, port: int) -> str:
 
 def command(name: str, text: str, folder: Path) -> list[str]:
     """Write the configuration and return what starts the proxy with it."""
-    binary = str(programs.program(name))
+    binary = str(peers.program(name))
     if name == "caddy":
         (folder / "Caddyfile").write_text("{\n admin off\n auto_https off\n}\n" + text)
         return [binary, "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
@@ -70,7 +70,7 @@ async def running(name: str, sidecar: Sidecar, echo: Echo, folder: Path) -> Asyn
     folder.mkdir()
     port = free_port()
     words = command(name, addressed(example(name), sidecar, echo, port), folder)
-    environ = {**programs.environment(name), "HOME": str(folder)}
+    environ = {**peers.environment(name), "HOME": str(folder)}
     process = await asyncio.create_subprocess_exec(*words, env=environ, stderr=asyncio.subprocess.DEVNULL)
     try:
         async with asyncio.timeout(20):

@@ -20,7 +20,7 @@ KEYS = parse_jwks(jwks(**{"key-1": rsa_key("key-1")}))
 VERIFIER = TokenVerifier({ISSUER: IssuerRules("demo", ISSUER, frozenset({RESOURCE}), lambda: KEYS)}, lambda: 1e9)
 GOOD = mint(exp=4_000_000_000, iat=None, nbf=None)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
