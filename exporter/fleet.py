@@ -4,6 +4,7 @@ import enum
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
 
 from contract.metrics import Instruments
 from contract.vocabulary import ProbeOutcome, ToolChange
@@ -127,6 +128,9 @@ class Fleet:
         self.agents: dict[str, Agent] = {}
         self.clock = clock
         self._instruments = instruments
+        # Looking a labelled child up costs more than counting on it.
+        self._counted = cache(partial(instruments.child, "mcp_agent_probes_total"))
+        self._timed = cache(partial(instruments.child, "mcp_agent_probe_latency_seconds"))
         self._types: tuple[str, ...] = ()
         self._pins: Mapping[str, Fingerprints] = {}
         self._exposed: list[Agent] = []
@@ -136,9 +140,9 @@ class Fleet:
         """Set the agent types; their counters stand at 0 from now on."""
         self._types = types
         for agent_type in types:
-            self._instruments.child("mcp_agent_probe_latency_seconds", agent_type)
+            self._timed(agent_type)
             for outcome in ProbeOutcome:
-                self._instruments.child("mcp_agent_probes_total", agent_type, outcome)
+                self._counted(agent_type, outcome)
 
     def set_pins(self, pins: Mapping[str, Fingerprints]) -> None:
         """Set the approved tool definitions by agent."""
@@ -175,8 +179,8 @@ class Fleet:
         """Take the result of a probe: snapshot, counters, log of changes."""
         agent_type, last = agent.target.agent_type, agent.result
         agent.take(result, self.clock(), self._pins.get(agent.target.name))
-        self._instruments.child("mcp_agent_probes_total", agent_type, result.outcome).inc()
-        self._instruments.child("mcp_agent_probe_latency_seconds", agent_type).observe(result.duration_seconds)
+        self._counted(agent_type, result.outcome).inc()
+        self._timed(agent_type).observe(result.duration_seconds)
         if last is None or last.outcome is not result.outcome:
             extra = {"agent": agent.target.name, "outcome": result.outcome, "detail": result.detail}
             level = logging.INFO if result.outcome.is_healthy else logging.WARNING

@@ -16,6 +16,8 @@ JITTER = 0.05
 FIRST_ROUND_PER_SECOND = 500.0
 """How fast agents just added are probed for the first time."""
 WARN_EVERY_SECONDS = 60.0
+TICK_SECONDS = 0.01
+"""Due times nearer than this are served together: waking up for each costs more than it gains."""
 
 
 class Poller:
@@ -61,7 +63,7 @@ class Poller:
         loop = asyncio.get_running_loop()
         while not self._queue or self._queue[0][0] > loop.time():
             self._has_news.clear()
-            wait = self._queue[0][0] - loop.time() if self._queue else None
+            wait = max(self._queue[0][0] - loop.time(), TICK_SECONDS) if self._queue else None
             try:
                 async with asyncio.timeout(wait):
                     await self._has_news.wait()
