@@ -7,36 +7,40 @@ FastMCP the 1.x line's, legacy only.
 import argparse
 import asyncio
 import contextlib
+import importlib
 import socket
-import sys
+from typing import Any
 
 import uvicorn
 
 STATISTICS = '{"version": 1, "workflows": [{"name": "nightly", "runs": {"completed": 7}}]}'
 
 
-def make_server(stateless, json_response):
+def make_server(stateless: bool, json_response: bool) -> tuple[Any, dict[str, bool]]:
+    """Return a server of this SDK line and what its application wants to know."""
+    options = {"stateless_http": stateless, "json_response": json_response}
     try:
-        from mcp.server import MCPServer as Server
+        line = importlib.import_module("mcp.server.fastmcp")
     except ImportError:
-        from mcp.server.fastmcp import FastMCP
+        line = importlib.import_module("mcp.server")
+        return line.MCPServer("real-server", version="4.2"), options
+    return line.FastMCP("real-server", **options), {}
 
-        return FastMCP("real-server", stateless_http=stateless, json_response=json_response), {}
-    return Server("real-server", version="4.2"), {"stateless_http": stateless, "json_response": json_response}
 
+def fill(server: Any) -> None:
+    """Give the server two tools and a resource."""
 
-def fill(server):
-    @server.tool()
+    @server.tool()  # type: ignore[untyped-decorator]
     def add(a: int, b: int) -> int:
         """Add two numbers."""
         return a + b
 
-    @server.tool()
+    @server.tool()  # type: ignore[untyped-decorator]
     def fail() -> str:
         """Always fail."""
         raise RuntimeError("this tool always fails")
 
-    @server.resource("workflow://statistics")
+    @server.resource("workflow://statistics")  # type: ignore[untyped-decorator]
     def statistics() -> str:
         """Statistics of workflows."""
         return STATISTICS
@@ -45,13 +49,14 @@ def fill(server):
 class CountingSessions:
     """Wraps the application and answers GET /sessions with how many sessions were begun and ended."""
 
-    def __init__(self, app):
+    def __init__(self, app: Any) -> None:
         self.app = app
-        self.begun = self.ended = 0
+        self.sessions: set[bytes] = set()
+        self.ended = 0
 
-    async def __call__(self, scope, receive, send):
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "http" and scope["path"] == "/sessions":
-            body = f"{self.begun} {self.ended}".encode()
+            body = f"{len(self.sessions)} {self.ended}".encode()
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": body})
             return
@@ -59,19 +64,19 @@ class CountingSessions:
             self.ended += 1
         await self.app(scope, receive, self.noting(send))
 
-    def noting(self, send):
-        async def noted(message):
-            headers = dict(message.get("headers", []))
-            if message["type"] == "http.response.start" and b"mcp-session-id" in headers and message["status"] == 200:
-                self.begun += b"text/event-stream" in headers.get(b"content-type", b"") or b"json" in headers.get(
-                    b"content-type", b""
-                )
+    def noting(self, send: Any) -> Any:
+        """Wrap `send` so that answers which name a session are counted."""
+
+        async def noted(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 200:
+                self.sessions |= {value for name, value in message["headers"] if name == b"mcp-session-id"}
             await send(message)
 
         return noted
 
 
-async def main():
+async def main() -> None:
+    """Serve until terminated."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--stateless", action="store_true")
     parser.add_argument("--json", action="store_true")
@@ -88,4 +93,4 @@ async def main():
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    asyncio.run(main())

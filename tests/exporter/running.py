@@ -1,7 +1,7 @@
 """A whole exporter for a test: its configuration file, its HTTP side, and the world it watches."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from contract.web import Reloader, Server, serve
 from exporter import config_check
 from exporter.app import make_app
 from exporter.clients import open_session
+from exporter.outcome import ProbeResult
 from exporter.service import Exporter
 from tests.exporter.servers import GOOD, Request, answering, http, rpc_result, serving
 from tests.exporter.test_workflows import DOCUMENT
@@ -67,6 +68,13 @@ class World:
         return whole | changes
 
 
+def result_of(exporter: Exporter, name: str) -> ProbeResult:
+    """Return an agent's latest result; it must have one."""
+    result = exporter.fleet.agents[name].result
+    assert result is not None
+    return result
+
+
 class Running:
     """A started exporter."""
 
@@ -76,7 +84,7 @@ class Running:
         self.file = file
         self.session = session
 
-    async def get(self, path: str, **headers: str) -> tuple[int, str, aiohttp.typedefs.LooseHeaders]:
+    async def get(self, path: str, **headers: str) -> tuple[int, str, Mapping[str, str]]:
         """Return status, text and headers of a page; redirects are not followed."""
         async with self.session.get(self.url + path, headers=headers, allow_redirects=False) as response:
             return response.status, await response.text(), response.headers

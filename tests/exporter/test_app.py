@@ -12,10 +12,13 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from contract.metrics import CATALOGUE
+from exporter.exchange import HttpClient
+from exporter.outcome import ProbeResult
 from exporter.service import Exporter
-from tests.exporter.running import Running, World, running, world
-from tests.exporter.servers import until
+from tests.exporter.running import Running, World, result_of, running, world
+from tests.exporter.servers import serving, until
 from tests.exporter.test_fleet import samples
+from tests.exporter.test_hostile_servers import silent
 from tests.exporter.test_observations import alert
 
 
@@ -166,11 +169,16 @@ async def test_debug_shows_the_exchange(whole: Running) -> None:
     assert "probe_success 1" in text
 
 
-@pytest.mark.parametrize(("offered", "is_enough"), [("0.55", False), ("10", True), ("soon", True), ("0.1", True)])
-async def test_scrape_timeout_bounds_the_probe(tmp_path: Path, around: World, offered: str, is_enough: bool) -> None:
-    async with running(tmp_path / "exporter.yaml", around.config()) as started:
-        _, text, _ = await started.get("/probe?target=planner-1", **{"X-Prometheus-Scrape-Timeout-Seconds": offered})
-    assert ("probe_success 1" in text) or not is_enough
+@pytest.mark.parametrize(
+    ("offered", "bound"), [("0.6", 0.1), ("10", 0.4), ("soon", 0.4), ("0.1", 0.4), ("nan", 0.4), ("", 0.4)]
+)
+async def test_scrape_timeout_bounds_the_probe(tmp_path: Path, offered: str, bound: float) -> None:
+    async with serving(silent) as url:
+        agent = {"name": "silent", "type": "planner", "url": url, "timeout": "400ms", "interval": "1m"}
+        async with running(tmp_path / "exporter.yaml", {"agents": [agent]}) as started:
+            header = {"X-Prometheus-Scrape-Timeout-Seconds": offered}
+            _, text, _ = await started.get("/probe?target=silent&debug=true", **header)
+    assert f"timeout (no complete answer within {bound:.3g}s)" in text
 
 
 async def test_ready_after_the_first_round(tmp_path: Path, around: World) -> None:
@@ -254,16 +262,16 @@ async def test_agent_of_a_file_whose_name_is_taken_is_logged_and_not_probed(
     config = around.config(file_sd=[{"files": ["targets.json"]}])
     async with running(tmp_path / "exporter.yaml", config) as started:
         assert started.exporter.fleet.agents["planner-1"].target.url.startswith(around.url)
-    assert any("name taken" in record.message and record.agent == "planner-1" for record in caplog.records)
+    assert [vars(record)["agent"] for record in caplog.records if "name taken" in record.message] == ["planner-1"]
 
 
 async def test_bug_in_a_probe_is_a_protocol_error_of_that_agent_only(
     whole: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(*_: object) -> None:
+    async def broken(http: HttpClient, timeout_seconds: float) -> ProbeResult:
         raise RuntimeError("a bug")
 
     whole.exporter.fleet.agents["planner-1"].probe = broken
-    await until(lambda: whole.exporter.fleet.agents["planner-1"].result.outcome == "protocol_error")
-    assert whole.exporter.fleet.agents["planner-2"].result.outcome == "ok"
+    await until(lambda: result_of(whole.exporter, "planner-1").outcome == "protocol_error")
+    assert result_of(whole.exporter, "planner-2").outcome == "ok"
     assert any(record.exc_info for record in caplog.records)

@@ -3,6 +3,8 @@
 import asyncio
 import resource
 import time
+from asyncio import StreamReader as Reader
+from asyncio import StreamWriter as Writer
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -17,6 +19,7 @@ from exporter.config import ExporterConfig
 from exporter.service import Exporter
 from tests.exporter.certificates import self_signed
 from tests.exporter.conftest import Look
+from tests.exporter.running import result_of
 from tests.exporter.servers import (
     DISCOVERED,
     GOOD,
@@ -34,7 +37,6 @@ from tests.exporter.servers import (
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 EVENTS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
-Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
 
 
 async def garbage_bytes(reader: Reader, writer: Writer) -> None:
@@ -258,7 +260,7 @@ async def test_none_delays_another(watch: Callable[[dict[str, str]], Exporter], 
     outcomes = {name: agent.result.outcome for name, agent in exporter.fleet.agents.items() if agent.result}
     assert outcomes == {case.replace(" ", "-"): outcome for case, (_, outcome) in CASES.items()}
     assert took < 3, "the first round takes little longer than one time-out"
-    assert exporter.fleet.agents["well"].result.duration_seconds < 0.4
+    assert result_of(exporter, "well").duration_seconds < 0.4
 
 
 async def test_memory_stays_flat(watch: Callable[[dict[str, str]], Exporter], crowd: dict[str, str]) -> None:

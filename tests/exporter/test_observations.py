@@ -31,21 +31,26 @@ def alert(name: str, severity: str = "critical", minutes: int = 0, state: str = 
     }
 
 
-async def read(session: aiohttp.ClientSession, answer: bytes) -> list[Alert] | str:
+async def told(session: aiohttp.ClientSession, answer: bytes) -> list[Alert] | str:
     async with serving(always(answer)) as url:
         return await alerts.read(HttpClient(session, url), 0.5)
 
 
+async def read(session: aiohttp.ClientSession, *listed: object) -> list[Alert]:
+    found = await told(session, http(200, json.dumps(listed)))
+    assert not isinstance(found, str)
+    return found
+
+
 async def test_alerts_are_read_worst_and_oldest_first(session: aiohttp.ClientSession) -> None:
-    listed = [
+    read_alerts = await read(
+        session,
         alert("Late", minutes=9),
         alert("Minor", "minor"),
         alert("Quiet", state="suppressed"),
         alert("Early", minutes=1),
         alert("Odd", "loud"),
-    ]
-    read_alerts = await read(session, http(200, json.dumps(listed)))
-    assert not isinstance(read_alerts, str)
+    )
     assert [one.name for one in read_alerts] == ["Early", "Late", "Minor", "Odd", "Quiet"]
     assert read_alerts[0].since == datetime.datetime(2026, 11, 20, 12, 1, tzinfo=datetime.UTC)
     assert read_alerts[0].links["runbook"] == "http://localhost:9820/runbooks/Early"
@@ -56,13 +61,13 @@ async def test_links_that_no_browser_should_follow_are_left_out(session: aiohttp
     nasty = alert("Nasty")
     nasty["annotations"]["runbook_url"] = "javascript:alert(1)"
     nasty["generatorURL"] = "data:text/html,x"
-    (found,) = await read(session, http(200, json.dumps([nasty])))
+    (found,) = await read(session, nasty)
     assert found.links == {"dashboard": "https://grafana/d/x"}
 
 
 async def test_odd_alert_is_still_an_alert(session: aiohttp.ClientSession) -> None:
-    odd = [{}, {"labels": {"alertname": 7}, "startsAt": "noon", "status": "x"}, "no alert"]
-    found = await read(session, http(200, json.dumps(odd)))
+    odd: list[object] = [{}, {"labels": {"alertname": 7}, "startsAt": "noon", "status": "x"}, "no alert"]
+    found = await read(session, *odd)
     assert [one.name for one in found] == ["unnamed", "unnamed"]
 
 
@@ -78,9 +83,9 @@ async def test_odd_alert_is_still_an_alert(session: aiohttp.ClientSession) -> No
 async def test_alertmanager_that_cannot_be_read_says_why(
     session: aiohttp.ClientSession, answer: bytes, why: str
 ) -> None:
-    told = await read(session, answer)
-    assert isinstance(told, str)
-    assert why in told
+    found = await told(session, answer)
+    assert isinstance(found, str)
+    assert why in found
 
 
 def vector(*values: object) -> bytes:
@@ -115,6 +120,6 @@ def test_smallest_value_is_the_worst_where_less_is_worse() -> None:
 
 
 async def test_prometheus_out_of_reach_says_so(session: aiohttp.ClientSession) -> None:
-    told = await checks.read(HttpClient(session, "http://127.0.0.1:1"), CHECK, 1)
-    assert isinstance(told, str)
-    assert told.startswith("Prometheus: ClientConnectorError")
+    found = await checks.read(HttpClient(session, "http://127.0.0.1:1"), CHECK, 1)
+    assert isinstance(found, str)
+    assert found.startswith("Prometheus: ClientConnectorError")

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
+from typing import Any
 
 import aiohttp
 import pytest
@@ -21,7 +22,7 @@ Named = Callable[..., Agent]
 
 @pytest.fixture
 def named(session: aiohttp.ClientSession) -> Named:
-    def made(name: str, **settings: float) -> Agent:
+    def made(name: str, **settings: Any) -> Agent:
         chosen = target(name=name, **settings)
         return Agent(chosen, make(chosen), HttpClient(session, chosen.url))
 

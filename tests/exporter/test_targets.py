@@ -111,7 +111,7 @@ def test_broken_file_is_told_to_the_log_once(write: Write, tmp_path: Path, caplo
     files.scan()
     files.scan()
     (record,) = [record for record in caplog.records if "cannot be used" in record.message]
-    assert record.file == str(tmp_path / "a.json")
+    assert vars(record)["file"] == str(tmp_path / "a.json")
 
 
 def test_last_good_targets_outlive_a_reload(write: Write, tmp_path: Path) -> None:
