@@ -1,6 +1,7 @@
 """Passes an answer of the server behind on as it comes, byte for byte, unless it is a list to be filtered."""
 
 import asyncio
+from typing import TypeVar
 
 import aiohttp
 from aiohttp import web
@@ -11,6 +12,9 @@ from auth_sidecar.operation_metrics import Outcome, Watcher
 from auth_sidecar.operations import Action
 from auth_sidecar.sessions import HEADER as SESSION_HEADER
 
+R = TypeVar("R", bound=web.StreamResponse)
+SMALL_BYTES = 16384
+"""Answers of a known length up to this are passed on in one piece."""
 _CUT_OFF = (aiohttp.ClientError, TimeoutError, ListTooLargeError, ValueError)
 
 
@@ -49,7 +53,9 @@ class Relay:
 
     async def run(self) -> web.StreamResponse:
         """Pass the answer on; raises CancelledError when the client has left."""
-        response = self._head()
+        if 0 < (self._answer.content_length or 0) <= SMALL_BYTES:
+            return await self._whole()
+        response = self._head(web.StreamResponse)
         try:
             await response.prepare(self._request)
             await self._body(response)
@@ -66,6 +72,20 @@ class Relay:
             self._answer.release()
         return response
 
+    async def _whole(self) -> web.StreamResponse:
+        """Pass a small answer of known length on in one piece, which is most of the cost of a small request."""
+        body = await self._answer.read()
+        self._watcher.feed(body)
+        self._watcher.end()
+        if self._filter:
+            try:
+                body = self._filter.feed(body) + self._filter.end()
+            except ValueError as error:
+                raise aiohttp.ClientPayloadError("a list that cannot be read") from error
+        response = self._head(web.Response, "content-length")
+        response.body = body
+        return response
+
     async def _body(self, response: web.StreamResponse) -> None:
         filtering, watcher = self._filter, self._watcher
         async for chunk in self._answer.content.iter_any():
@@ -77,11 +97,11 @@ class Relay:
         if filtering and (rest := filtering.end()):
             await response.write(rest)
 
-    def _head(self) -> web.StreamResponse:
+    def _head(self, kind: type[R], *dropped: str) -> R:
         answer = self._answer
-        response = web.StreamResponse(status=answer.status, reason=answer.reason)
+        response = kind(status=answer.status, reason=answer.reason)
         for name, value in headers_.outwards(answer.headers.items()):
-            if not (self._filter and name.lower() == "content-length"):
+            if name.lower() not in dropped and not (self._filter and name.lower() == "content-length"):
                 response.headers.add(name, value)
         if self._session:
             response.headers[SESSION_HEADER] = self._session

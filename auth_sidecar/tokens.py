@@ -7,6 +7,7 @@ brings or names its own key (`jku`, `x5u`, `jwk`, `x5c`) is refused.
 import binascii
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -107,13 +108,19 @@ def _split(credential: str) -> _Parts | None:
     head, payload, signature = credential.encode().split(b".")
     try:
         return _Parts(
-            strict_json.parse_object(_decode(head)),
+            _header(head),
             strict_json.parse_object(_decode(payload)),
             head + b"." + payload,
             _decode(signature),
         )
     except ValueError:
         return None
+
+
+@lru_cache(maxsize=256)
+def _header(part: bytes) -> dict[str, Any]:
+    """Return a token's header, which nobody changes; all tokens of one key have the same. Raises ValueError."""
+    return strict_json.parse_object(_decode(part))
 
 
 def _decode(part: bytes) -> bytes:

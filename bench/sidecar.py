@@ -5,6 +5,7 @@ second of the program's own CPU time, so that a busy machine does not decide.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -14,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,15 +38,17 @@ CACHED_TOKENS = 1000
 STREAMS = 1000
 ISSUER, RESOURCE = "http://idp.bench", "http://localhost:9819"
 ASKED = {"X-Forwarded-Method": "POST", "X-Forwarded-Uri": "/bench/mcp", "X-Forwarded-Host": "localhost"}
-CALL = '{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
+CALL = '{"jsonrpc":"2.0","id":1,"method":"ping"}'
 _SCRIPT = """
 local requests, turn = {}, 0
-for line in io.lines(os.getenv("BENCH_REQUESTS")) do
-  local token = line
-  requests[#requests + 1] = wrk.format(os.getenv("BENCH_METHOD"), nil,
-    {["Authorization"] = "Bearer " .. token, ["Content-Type"] = "application/json", %s}, os.getenv("BENCH_BODY"))
+function init()
+  for token in io.lines(os.getenv("BENCH_REQUESTS")) do
+    requests[#requests + 1] = wrk.format(os.getenv("BENCH_METHOD"), nil,
+      {["Host"] = "localhost", ["Authorization"] = "Bearer " .. token, ["Content-Type"] = "application/json", %s},
+      os.getenv("BENCH_BODY"))
+  end
 end
-request = function() turn = turn %% #requests + 1; return requests[turn] end
+function request() turn = turn %% #requests + 1; return requests[turn] end
 """
 _HAPROXY = """
 global
@@ -67,7 +69,7 @@ frontend verify
   http-request return status 200
 """
 _NGINX = """
-daemon off; worker_processes 1; pid {folder}/pid; error_log stderr crit; events {{ worker_connections 4096; }}
+daemon off; master_process off; pid {folder}/pid; error_log stderr crit; events {{ worker_connections 4096; }}
 http {{ access_log off; proxy_temp_path {folder}/p; client_body_temp_path {folder}/b; fastcgi_temp_path {folder}/f;
 uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s; keepalive_requests 100000000;
 upstream behind {{ server 127.0.0.1:{behind}; keepalive 64; keepalive_requests 100000000; }}
@@ -106,7 +108,7 @@ class Bench:
         headers = {"kid": "bench", "typ": "at+jwt"}
         return [jwt.encode({**claims, "jti": str(n)}, self._key, "RS256", headers=headers) for n in range(count)]
 
-    @contextmanager
+    @contextlib.contextmanager
     def sidecar(self, behind: int) -> Iterator[tuple[Program, str]]:
         """Run the sidecar and yield it and its forward-auth URL."""
         ports = [free_port() for _ in range(3)]
@@ -121,7 +123,7 @@ class Bench:
                     "upstream": f"http://127.0.0.1:{behind}/mcp",
                 }
             ],
-            "operations": {"methods": {"http/post": "agent:view", "tools/list": "agent:view"}},
+            "operations": {"methods": {"http/post": "agent:view", "ping": "agent:view"}},
             "forward_auth": {"port": ports[2]},
             "limits": {"cached_tokens": CACHED_TOKENS},
             "audit": {"folder": f"audit-{ports[0]}", "key_file": "audit_key"},
@@ -133,7 +135,7 @@ class Bench:
         with started(["taskset", "-c", "0", *words], f"http://127.0.0.1:{ports[1]}", ready="/-/ready") as program:
             yield program._replace(url=f"http://127.0.0.1:{ports[0]}/bench/mcp"), f"http://127.0.0.1:{ports[2]}/auth"
 
-    @contextmanager
+    @contextlib.contextmanager
     def peer(self, name: str, config: str, *words: str, **values: Any) -> Iterator[Program]:
         """Run HAProxy or nginx with a configuration and yield it."""
         port = free_port()
@@ -235,7 +237,8 @@ def _streams(bench: Bench) -> Measure:
         async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"\r\n\r\n")
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: hello\n\n")
-            await reader.read()
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+                await reader.read()
             writer.close()
 
         server = await asyncio.start_server(stream, "127.0.0.1", 0, backlog=STREAMS)

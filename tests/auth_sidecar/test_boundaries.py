@@ -74,7 +74,15 @@ async def test_a_list_that_cannot_be_read_does_not_pass(sidecar: Sidecar, echo: 
     async def broken(_request: web.Request) -> web.StreamResponse:
         return web.Response(text='{"result": {"tools": [', content_type="application/json")
 
+    async def broken_stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        await response.write(b'{"result": {"tools": [')
+        return response
+
     echo.answer = broken
+    assert (await post(sidecar, mint(), LIST))[0] == 502
+    echo.answer = broken_stream
     with pytest.raises(aiohttp.ClientError):
         await post(sidecar, mint(), LIST)
 
