@@ -184,6 +184,12 @@ class Api(Model):
         return (self.public_url or self.url).rstrip("/")
 
 
+class AlertmanagerApi(Api):
+    """An Alertmanager, and the alerts of it that always fire to show that the chain works: they are no news."""
+
+    heartbeats: tuple[str, ...] = ("Watchdog",)
+
+
 _NODE_CHECKS = {
     "cpu": Check(
         query='max(1 - avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[2m])))',
@@ -237,7 +243,7 @@ class ExporterConfig(Model):
     pinned_tools: RelativePath | None = None
     workflow_sources: tuple[WorkflowSource, ...] = ()
     prometheus: Api | None = None
-    alertmanager: Api | None = None
+    alertmanager: AlertmanagerApi | None = None
     health: Health = Health()
     limits: Limits = Limits()
     links: dict[str, HttpUrl] = {}

@@ -11,7 +11,7 @@ import aiohttp
 from contract.metrics import Instruments
 from contract.vocabulary import HealthComponent, ProbeOutcome
 from exporter.clients import Clients
-from exporter.config import Api, Check, ExporterConfig, WorkflowSource
+from exporter.config import AlertmanagerApi, Api, Check, ExporterConfig, WorkflowSource
 from exporter.exchange import HttpClient, Transcript
 from exporter.exposition import header, sample
 from exporter.file_sd import RESCAN_SECONDS, TargetFiles
@@ -190,7 +190,7 @@ class Exporter:
 
         return read
 
-    def _alert_reader(self, api: Api) -> Callable[[], Awaitable[None]]:
+    def _alert_reader(self, api: AlertmanagerApi) -> Callable[[], Awaitable[None]]:
         http = self._clients.make(f"{api.url.rstrip('/')}{alerts.PATH}", api.credentials, api.ca_file)
 
         async def read() -> None:
@@ -199,7 +199,8 @@ class Exporter:
                 # Alerts that cannot be confirmed are not shown as present: what is unknown is said to be unknown.
                 self.alerts = Alerts(problem=told, read_at=self.alerts.read_at)
             else:
-                self.alerts = Alerts(tuple(told), "", self.clock())
+                news = tuple(alert for alert in told if alert.name not in api.heartbeats)
+                self.alerts = Alerts(news, "", self.clock())
 
         return read
 

@@ -76,8 +76,10 @@ async def test_dead_agent_degrades_the_system(whole: Running, around: World) -> 
     await eventually_health(whole, overall_status="healthy")
 
 
-async def test_active_alerts_are_shown_and_a_critical_one_degrades(whole: Running, around: World) -> None:
-    around.alerts = [alert("AgentDown"), alert("Quiet", state="suppressed")]
+async def test_active_alerts_but_no_heartbeat_are_shown_and_a_critical_one_degrades(
+    whole: Running, around: World
+) -> None:
+    around.alerts = [alert("AgentDown"), alert("Quiet", state="suppressed"), alert("Watchdog", "info")]
     found = await eventually_health(whole, overall_status="degraded")
     (shown,) = found["active_alerts"]
     assert (shown["name"], shown["severity"], shown["labels"]["agent"]) == ("AgentDown", "critical", "planner-2")
