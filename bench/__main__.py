@@ -7,7 +7,7 @@ import argparse
 import importlib
 import pkgutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import bench
 from bench.report import Measure, table
@@ -22,12 +22,12 @@ def benchmarks() -> dict[str, Run]:
     return {name: run for name, run in found if run is not None}
 
 
-def main() -> int:
-    """Run what was asked for, telling each measure as it comes."""
-    known = benchmarks()
+def main(arguments: Sequence[str] | None = None, known: Mapping[str, Run] | None = None) -> int:
+    """Run what was asked for of the known benchmarks, telling each measure as it comes."""
+    known = benchmarks() if known is None else known
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}; default: all")
-    chosen = parser.parse_args().names or list(known)
+    chosen = parser.parse_args(arguments).names or list(known)
     if unknown := [name for name in chosen if name not in known]:
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(known)}")
     measures = []
