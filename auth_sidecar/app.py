@@ -16,7 +16,8 @@ from auth_sidecar import build
 from auth_sidecar.admin import setup_revocations
 from auth_sidecar.audit_log import AuditLog, Rotation
 from auth_sidecar.audit_watch import AuditWatch
-from auth_sidecar.config import ForwardAuth, Issuer, Settings, SidecarConfig, load
+from auth_sidecar.config import ForwardAuth, Settings, SidecarConfig, load
+from auth_sidecar.config_identity import Issuer
 from auth_sidecar.decision import Rules
 from auth_sidecar.forward_auth import ForwardAuthEndpoint
 from auth_sidecar.gate import Gate
@@ -179,7 +180,7 @@ class Sidecar:
         self._tasks.clear()
 
     def _rules(self, settings: Settings) -> Rules:
-        return build.rules(settings, {name: source.current for name, source in self.sources.items()})
+        return build.rules(settings, {name: source.current for name, source in self.sources.items()}, self.instruments)
 
     async def _apply(self, settings: Settings) -> None:
         """Put a new configuration into force; open requests and streams go on as they began."""

@@ -10,15 +10,18 @@ from typing import Any
 
 import aiohttp
 import orjson
+from prometheus_client import CollectorRegistry
 
-from auth_sidecar import audit_chain, audit_verify
+from auth_sidecar import audit_chain, audit_verify, build
 from auth_sidecar.audit_chain import Sealer
 from auth_sidecar.audit_export import FORMATS
 from auth_sidecar.audit_verify import Witness
 from auth_sidecar.config import load
+from auth_sidecar.encryption import KeyRing
 from auth_sidecar.key_source import describe
 from contract.config import ConfigError, exit_with
 from contract.fields import parse_duration
+from contract.metrics import Instruments
 
 SCRAPED = ("mcp_audit_chain_length", "mcp_audit_chain_head")
 
@@ -27,11 +30,15 @@ def main(arguments: list[str]) -> int:
     """Run a command; 0 when all is well, 1 when the log is not what it should be, 3 when no witness could be asked."""
     options = _parser().parse_args(arguments)
     try:
-        audit = load(options.config).config.sidecar.audit
+        config = load(options.config).config.sidecar
     except ConfigError as error:
         exit_with(error)
+    audit = config.audit
     sealers = [Sealer(file.read().encode()) for file in (audit.key_file, *audit.previous_key_files)]
-    return _verify(options, audit.folder, sealers) if options.command == "verify" else _query(options, audit.folder)
+    if options.command == "verify":
+        return _verify(options, audit.folder, sealers)
+    ring = build.key_ring(config, Instruments(CollectorRegistry(), "sidecar")) if options.unseal else None
+    return _query(options, audit.folder, ring)
 
 
 def _verify(options: argparse.Namespace, folder: Path, sealers: list[Sealer]) -> int:
@@ -55,10 +62,12 @@ def _verify(options: argparse.Namespace, folder: Path, sealers: list[Sealer]) ->
     return 0 if walk.is_whole else 1
 
 
-def _query(options: argparse.Namespace, folder: Path) -> int:
+def _query(options: argparse.Namespace, folder: Path, ring: KeyRing | None) -> int:
     convert = FORMATS[options.format]
     wanted = {name: getattr(options, name) for name in ("actor", "reason", "event", "agent", "client")}
     for record in _records(folder, options.since, options.until, {k: v for k, v in wanted.items() if v}):
+        if ring and isinstance(record.get("sealed"), dict):
+            record = {**record, **ring.decrypt(record["sealed"])}
         sys.stdout.buffer.write(orjson.dumps(convert(record)) + b"\n")
     sys.stdout.flush()
     return 0
@@ -127,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
         query.add_argument(f"--{name}")
     query.add_argument("--since", type=_time, help="moment (ISO 8601) or how long ago (2h)")
     query.add_argument("--until", type=_time)
+    query.add_argument("--unseal", action="store_true", help="open what is sealed with the configured keys")
     query.add_argument("--format", choices=sorted(FORMATS), default="native")
     for command in (verify, query):
         command.add_argument("--config", type=Path, required=True, metavar="FILE", help="sidecar.yaml")

@@ -8,8 +8,10 @@ import aiohttp
 
 from auth_sidecar import rbac
 from auth_sidecar.answers import Answers
-from auth_sidecar.config import Claims, Issuer, Route, Settings, SidecarConfig
+from auth_sidecar.config import Route, Settings, SidecarConfig
+from auth_sidecar.config_identity import Claims, Issuer
 from auth_sidecar.decision import Endpoint, Rules
+from auth_sidecar.encryption import AuditSealing, KeyRing
 from auth_sidecar.identity import CredentialVerifier
 from auth_sidecar.key_source import Fetch, from_discovery, from_file, from_url
 from auth_sidecar.keys import KeySet
@@ -17,6 +19,7 @@ from auth_sidecar.limits import LockoutRules, RateRules
 from auth_sidecar.operations import OperationMap
 from auth_sidecar.principal import ClaimMapping
 from auth_sidecar.tokens import IssuerRules, TokenVerifier, canonical_audience
+from contract.metrics import Instruments
 
 UPSTREAM_KEEPALIVE_SECONDS = 3.0
 """Shorter than any server's own, so that a request is never sent into a connection that is just being closed."""
@@ -25,8 +28,8 @@ Keys = Mapping[str, Callable[[], KeySet | None]]
 """What returns the keys in force, by the issuer's configured name."""
 
 
-def rules(settings: Settings, keys: Keys) -> Rules:
-    """Return what decisions depend on."""
+def rules(settings: Settings, keys: Keys, instruments: Instruments | None = None) -> Rules:
+    """Return what decisions depend on; without instruments nothing is sealed, because nothing is recorded."""
     config = settings.sidecar
     issuers = {issuer.issuer: issuer_rules(issuer, config, keys[issuer.name]) for issuer in config.issuers}
     return Rules(
@@ -37,8 +40,20 @@ def rules(settings: Settings, keys: Keys) -> Rules:
         scopes=config.operations.scopes,
         scope_includes=config.operations.scope_includes,
         certificates=tuple(rule.compiled() for rule in config.tls.identities) if config.tls else (),
+        sealing=audit_sealing(config, instruments) if instruments else None,
         allows_unaudited=config.audit.on_failure == "allow",
     )
+
+
+def audit_sealing(config: SidecarConfig, instruments: Instruments) -> AuditSealing | None:
+    """Return what seals parts of audit records, None when nothing is to be sealed."""
+    ring, sealed = key_ring(config, instruments), config.audit.sealed
+    return AuditSealing(ring, sealed.client, sealed.arguments, sealed.classification) if sealed else None
+
+
+def key_ring(config: SidecarConfig, instruments: Instruments) -> KeyRing:
+    """Return the keys for sensitive data."""
+    return KeyRing([key.compiled() for key in config.encryption_keys], instruments)
 
 
 def fetch(issuer: Issuer, session: aiohttp.ClientSession) -> Fetch:

@@ -1,39 +1,28 @@
 """Configuration of the sidecar and its roles: what `sidecar.yaml` and `roles.yaml` may say, and what makes no sense."""
 
-import datetime
 import ipaddress
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from auth_sidecar import rbac
-from auth_sidecar.audit_log import Durability
-from auth_sidecar.identity import ApiKey, CertificateRule
+from auth_sidecar.config_audit import Audit, EncryptionKeyModel
+from auth_sidecar.config_identity import ApiKeyModel, Issuer, Tls, Words
 from auth_sidecar.operations import AUTHENTICATED
-from auth_sidecar.principal import PrincipalKind
 from contract import config as files
 from contract.config import Finding, Loaded, Model
-from contract.fields import Duration, HttpUrl, PositiveDuration, RelativePath, SecretFile
+from contract.fields import Duration, HttpUrl, PositiveDuration, RelativePath
 from contract.ports import ENDPOINTS
 
-Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 PROTOCOL_METHODS = (
     "initialize", "notifications/*", "ping", "server/discover", "subscriptions/listen", "logging/setLevel",
     "tools/list", "prompts/list", "resources/list", "resources/templates/list", "completion/complete",
     "http/get", "http/delete", "rpc/response",
 )  # fmt: skip
 """What a session needs before it can ask for anything; open to everybody who is authenticated unless mapped."""
-
-
-def _words(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
-"""One name or a list of names."""
 
 
 class Listen(Model):
@@ -78,84 +67,6 @@ class ResourceServer(Model):
     """Values of the Origin header that are answered; requests without one always are."""
     scopes_supported: Words = ()
     """Smallest set of scopes for basic work, as the metadata document tells clients."""
-
-
-class Claims(Model):
-    """Which claims carry what; dots look into nested objects."""
-
-    subject: str = "sub"
-    roles: Words = ("roles",)
-    scopes: Words = ("scope", "scp")
-    client_id: Words = ("client_id", "azp")
-    kind: str = "principal_type"
-    default_kind: PrincipalKind | None = None
-    role_names: Mapping[str, str] = {}
-    default_roles: Words = ()
-
-
-class Issuer(Model):
-    """An issuer whose tokens count. Without `jwks_url` and `jwks_file` its keys are found by OIDC discovery."""
-
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    issuer: str
-    jwks_url: HttpUrl | None = None
-    jwks_file: RelativePath | None = None
-    allow_http: bool = False
-    """Fetch keys without TLS from hosts other than this machine."""
-    algorithms: tuple[Algorithm, ...] = ("RS256",)
-    audiences: Words = ()
-    """Audiences that count besides `resource.url`."""
-    required_claims: Words = ()
-    require_at_jwt: bool = False
-    """Refuse tokens whose type is not `at+jwt` (RFC 9068)."""
-    leeway: Duration = 30.0
-    max_token_age: PositiveDuration | None = None
-    claims: Claims = Claims()
-    ttl: PositiveDuration = 300.0
-    refetch_interval: PositiveDuration = 10.0
-    """At most one fetch in this time because of keys nobody knows."""
-    max_stale: Duration = 3600.0
-    """How long the last good keys stay in force while none can be fetched."""
-
-
-class ApiKeyModel(Model):
-    """A service account; `python -m auth_sidecar new-key NAME` makes the key and this entry."""
-
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
-    roles: Words = ()
-    scopes: Words = ()
-    kind: PrincipalKind = PrincipalKind.SERVICE
-    expires: datetime.datetime | None = None
-
-    def compiled(self) -> ApiKey:
-        """Return the account in the form that is verified."""
-        end = self.expires.replace(tzinfo=self.expires.tzinfo or datetime.UTC).timestamp() if self.expires else None
-        return ApiKey(self.name, self.digest, self.roles, self.kind, frozenset(self.scopes), end or float("inf"))
-
-
-class CertificateModel(Model):
-    """Who a client certificate stands for."""
-
-    spiffe_id: str = Field(pattern=r"^spiffe://")
-    """Glob over the certificate's URI; the first entry that fits counts."""
-    roles: Words = ()
-    kind: PrincipalKind = PrincipalKind.SERVICE
-
-    def compiled(self) -> CertificateRule:
-        """Return the rule in the form that decides."""
-        return CertificateRule(self.spiffe_id, self.roles, self.kind)
-
-
-class Tls(Model):
-    """TLS on the traffic port; certificates are read again at every reload, open connections stay."""
-
-    cert_file: RelativePath
-    key_file: SecretFile
-    client_ca_file: RelativePath | None = None
-    """Authorities whose client certificates count."""
-    require_client_cert: bool = False
-    identities: tuple[CertificateModel, ...] = ()
 
 
 class Route(Model):
@@ -233,24 +144,6 @@ class Upstream(Model):
     """Pass the client's token on. Only where the server behind is the same OAuth resource."""
 
 
-class Audit(Model):
-    """The audit log."""
-
-    folder: RelativePath
-    key_file: SecretFile
-    previous_key_files: tuple[SecretFile, ...] = ()
-    durability: Durability = Durability.WRITE
-    on_failure: Literal["deny", "allow"] = "deny"
-    """What happens to a request whose record cannot be written."""
-    max_segment_bytes: int = Field(default=64 << 20, ge=4096)
-    max_segment_age: PositiveDuration = 86400.0
-    retention: PositiveDuration = 365 * 86400.0
-    verify_every: PositiveDuration = 30.0
-    """How often the background verifier looks at what is new."""
-    verify_whole_every: PositiveDuration = 86400.0
-    """How often it looks at everything again."""
-
-
 class SidecarConfig(Model):
     """The whole of `sidecar.yaml`."""
 
@@ -268,6 +161,7 @@ class SidecarConfig(Model):
     """`roles.yaml` beside the configuration when it is not named."""
     routes: tuple[Route, ...] = Field(min_length=1)
     operations: Operations = Operations()
+    encryption_keys: tuple[EncryptionKeyModel, ...] = ()
     limits: Limits = Limits()
     upstream: Upstream = Upstream()
     audit: Audit
@@ -338,6 +232,8 @@ def check(config: SidecarConfig) -> Iterator[Finding]:
     yield from _duplicates("api_keys", "name", [key.name for key in config.api_keys])
     for index, issuer in enumerate(config.issuers):
         yield from _check_issuer(("issuers", index), issuer)
+    yield from _duplicates("encryption_keys", "id", [key.id for key in config.encryption_keys])
+    yield from _check_encryption(config)
     if "offline_access" in config.resource.scopes_supported:
         yield Finding(("resource", "scopes_supported"), "offline_access is not for resource servers", "take it out")
     for permission in config.operations.scopes:
@@ -345,6 +241,19 @@ def check(config: SidecarConfig) -> Iterator[Finding]:
             yield Finding(
                 ("operations", "scopes", permission), "no operation needs this permission", "map one", is_warning=True
             )
+
+
+def _check_encryption(config: SidecarConfig) -> Iterator[Finding]:
+    for index, key in enumerate(config.encryption_keys):
+        try:
+            key.compiled()
+        except ValueError:
+            mend = "write 32 random bytes in base64 into it"
+            yield Finding(("encryption_keys", index, "key_file"), "the file holds no AES-256 key", mend)
+    sealed = config.audit.sealed
+    if sealed and sealed.classification not in {key.classification for key in config.encryption_keys}:
+        message = f"no encryption key has the classification {sealed.classification!r}"
+        yield Finding(("audit", "sealed", "classification"), message, "add one to encryption_keys")
 
 
 def is_local(url: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from auth_sidecar import audit_chain, rbac
+from auth_sidecar.encryption import AuditSealing
 from auth_sidecar.identity import CertificateRule
 from auth_sidecar.operations import AUTHENTICATED, Action, OperationMap, Refused
 from auth_sidecar.principal import Principal
@@ -54,6 +55,8 @@ class Ask:
     request_id: str = ""
     certificate: Mapping[str, Any] | None = None
     """The client's certificate as `ssl` describes it, verified, where TLS ends here."""
+    arguments: Mapping[str, Any] | None = None
+    """Arguments of the call, once its body has been read."""
 
     def token(self) -> str | AuthReason:
         """Return the bearer token, or why there is none; RFC 6750, section 2.1 is the only way to send one."""
@@ -118,6 +121,7 @@ class Rules:
     scope_includes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     certificates: tuple[CertificateRule, ...] = ()
     allows_unaudited: bool = False
+    sealing: AuditSealing | None = None
     known: dict[tuple[object, ...], Decision] = field(default_factory=dict)
     """Decisions already made under these rules."""
 

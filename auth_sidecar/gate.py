@@ -13,6 +13,7 @@ from typing import Protocol
 
 from auth_sidecar import audit_chain
 from auth_sidecar.decision import Ask, Decision, Endpoint, Rules, authorize, decision_record
+from auth_sidecar.encryption import AuditSealing
 from auth_sidecar.gate_metrics import GateMetrics
 from auth_sidecar.identity import certificate_principal
 from auth_sidecar.key_source import KeySource
@@ -84,6 +85,7 @@ class Gate:
                 waiting = time.perf_counter()
                 action = await read_action(caller.principal)
                 waited = time.perf_counter() - waiting
+                ask.arguments = action.arguments if isinstance(action, Action) else None
                 decision = authorize(self.rules, caller.principal, ask.endpoint, action)
         except Exception:
             decision = surprise()
@@ -165,7 +167,11 @@ class Gate:
         """Write the record of a decision, count it, and only then hand it on."""
         if decision.event is AuditEvent.AUTH_FAILURE and decision.reason not in _NOT_AN_ATTEMPT:
             self.lockout.failed(client_of(ask.client))
-        body = record_of(ask, caller, decision)
+        try:
+            body = record_of(ask, caller, decision, self.rules.sealing)
+        except Exception:
+            decision = surprise()
+            body = audit_chain.fragment({"mode": ask.mode}) + b"," + decision_record(ask.endpoint, decision)
 
         def settle(is_written: bool) -> None:
             final = decision if is_written else self._unwritten(decision)
@@ -217,11 +223,15 @@ _AUTHENTICATION_STATUS = {
 }
 
 
-def record_of(ask: Ask, caller: Caller | Refusal | None, decision: Decision) -> bytes:
+def record_of(
+    ask: Ask, caller: Caller | Refusal | None, decision: Decision, sealing: AuditSealing | None = None
+) -> bytes:
     """Return the audit record of a decision: the request's part, the decision's and the caller's; no credential."""
-    request = {"client": ask.client, "http_method": ask.http_method, "mode": ask.mode}
+    request: dict[str, object] = {"client": ask.client, "http_method": ask.http_method, "mode": ask.mode}
     if ask.request_id:
         request["request_id"] = ask.request_id
+    if sealing:
+        request = sealing.apply(request, ask.arguments)
     parts = [audit_chain.fragment(request), decision.record or decision_record(ask.endpoint, decision)]
     if isinstance(caller, Caller):
         if not caller.record:

@@ -183,3 +183,78 @@ async def test_an_upstream_that_does_not_answer_is_a_504(start_sidecar: Start, e
     sidecar.proxy.upstream = sidecar.proxy.upstream.model_copy(update={"response_timeout": 0.1})
     status, _, body = await post(sidecar, mint(), call("search_knowledge"))
     assert (status, json.loads(body)["error"]["code"]) == (504, 504)
+
+
+async def test_an_answer_that_is_cut_off_behind_is_cut_off_in_front(sidecar: Sidecar, echo: Echo) -> None:
+    async def killed(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b"data: 1\n\n")
+        assert request.transport
+        request.transport.abort()
+        return response
+
+    echo.answer = killed
+    with pytest.raises(aiohttp.ClientError):
+        await post(sidecar, mint(), call("search_knowledge"))
+    name = "mcp_server_operation_duration_seconds_count"
+    assert samples(sidecar.registry, name, error_type="upstream_closed") == 1
+
+
+async def test_a_thousand_streams_stay_open_at_once(sidecar: Sidecar, echo: Echo) -> None:
+    finish = asyncio.Event()
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b": hello\n\n")
+        await finish.wait()
+        await response.write(b"data: end\n\n")
+        return response
+
+    echo.answer = stream
+    headers = {"Authorization": f"Bearer {mint()}", "Accept": "text/event-stream"}
+
+    async def listen(session: aiohttp.ClientSession) -> bytes:
+        async with session.get(f"{sidecar.url}/kb/mcp", headers=headers) as response:
+            await response.content.readuntil(b"\n\n")
+            opened.append(response.status)
+            if len(opened) == 1000:
+                finish.set()
+            return await response.content.read()
+
+    opened: list[int] = []
+    async with asyncio.timeout(120), aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        ends = await asyncio.gather(*(listen(session) for _ in range(1000)))
+    assert set(opened) == {200}
+    assert set(ends) == {b"data: end\n\n"}
+
+
+async def test_a_reload_drops_no_stream_and_changes_what_comes_after(
+    sidecar: Sidecar, echo: Echo, tmp_path: Path
+) -> None:
+    finish = asyncio.Event()
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b": hello\n\n")
+        await finish.wait()
+        return response
+
+    echo.answer = stream
+    headers = {"Authorization": f"Bearer {mint()}"}
+    roles = tmp_path / "roles.yaml"
+    async with aiohttp.ClientSession() as session, session.get(f"{sidecar.url}/kb/mcp", headers=headers) as response:
+        await response.content.readuntil(b"\n\n")
+        roles.write_text("roles:\n  agent_service:\n    permissions: [other:thing]\n    colour: red\n")
+        async with session.post(f"{sidecar.admin_url}/-/reload") as refused:
+            assert refused.status == 500
+            assert "colour: unknown key" in await refused.text()
+        assert samples(sidecar.registry, "mcp_config_last_reload_successful") == 0
+        roles.write_text("roles:\n  agent_service:\n    permissions: [other:thing]\n")
+        async with session.post(f"{sidecar.admin_url}/-/reload") as accepted:
+            assert accepted.status == 200
+        finish.set()
+        assert await response.content.read() == b""
+    assert (await post(sidecar, mint(), call("search_knowledge")))[0] == 403
