@@ -16,7 +16,8 @@ COPY demo demo
 COPY deploy deploy
 COPY docs/runbooks docs/runbooks
 # The project itself, so that it knows its version; the code stays in /app, compiled for a quick start.
-RUN /opt/lookout/bin/pip install --no-deps --editable . \
+# Readable to the user of the services, whatever umask the checkout was made with.
+RUN chmod -R go+rX . && /opt/lookout/bin/pip install --no-deps --editable . \
     && /opt/lookout/bin/python -m compileall -q . /opt/lookout/lib
 
 FROM python:3.13.9-slim-trixie

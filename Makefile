@@ -79,7 +79,8 @@ pin: $(READY) ## Write the versions that are installed now into constraints.txt,
 setup: $(READY) ## Make the Python environment in .venv (the other targets do it when needed)
 
 .PHONY: clean
-clean: down ## Stop everything and remove what make made: data, packages and the Python environment
+clean: ## Stop everything and remove what make made: data, volumes, packages and the Python environment
+	@deploy/stack.sh clean
 	@rm -rf .lookout $(VENV) $(VENV).lock
 
 $(READY): pyproject.toml $(wildcard constraints.txt) deploy/bootstrap.py

@@ -98,7 +98,11 @@ def _own_files(folder: Path | None) -> dict[str, str]:
     """Read the user's own secrets; documentation and hidden files in the folder are not secrets."""
     if folder is None or not folder.is_dir():
         return {}
-    files = [f for f in sorted(folder.iterdir()) if f.is_file() and f.suffix != ".md" and not f.name.startswith(".")]
+    try:
+        found = sorted(folder.iterdir())
+    except PermissionError as error:
+        raise SecretsError(f"{folder} cannot be listed by user {os.getuid()}, as which the stack runs") from error
+    files = [f for f in found if f.is_file() and f.suffix != ".md" and not f.name.startswith(".")]
     return {file.name: _read(file) for file in files}
 
 

@@ -5,15 +5,17 @@ set -eu
 cd "$(dirname "$0")/.."
 
 state=${LOOKOUT_STATE:-.lookout}
-first=${LOOKOUT_AGENTS_PORT:-9830}
-export LOOKOUT_AGENTS_PORTS="$first-$((first + 11))"
+# Compose cannot count: the range is made here, or written into .env as LOOKOUT_AGENTS_PORTS.
+if [ -n "${LOOKOUT_AGENTS_PORT:-}" ]; then
+    export LOOKOUT_AGENTS_PORTS="$LOOKOUT_AGENTS_PORT-$((LOOKOUT_AGENTS_PORT + 11))"
+fi
 
 compose_answers() {
     command -v docker >/dev/null 2>&1 && docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1
 }
 
 compose_runs() {
-    compose_answers && [ -n "$(docker compose ps --quiet 2>/dev/null)" ]
+    compose_answers && [ -n "$(docker compose ps --all --quiet 2>/dev/null)" ]
 }
 
 native_runs() {
@@ -38,30 +40,42 @@ tools() {
     docker compose run --rm --no-deps --no-TTY --quiet-pull tools "$@"
 }
 
+failed_services() {
+    docker compose ps --all --format '{{.Service}}|{{.State}}|{{.Health}}|{{.ExitCode}}' | awk -F '|' \
+        '$3 == "unhealthy" || $2 == "restarting" || ($2 == "exited" && $4 != 0) { print $1 }'
+}
+
 compose_up() {
     echo "Docker answers: starting with Docker Compose (LOOKOUT_RUNTIME=native runs without it)."
     if ! docker compose up --detach --build --wait --wait-timeout 300; then
-        echo "The stack did not become healthy. What runs, and the last lines of each:" >&2
+        echo "The stack did not become healthy. What runs, and the last lines of what failed:" >&2
         docker compose ps --all >&2
-        docker compose logs --tail 15 >&2
+        for service in $(failed_services); do docker compose logs --no-log-prefix --tail 15 "$service" >&2; done
         exit 1
     fi
     tools deploy.urls
 }
 
+# `still_mounted SERVICE "FILE:MOUNTED ..."`
+still_mounted() {
+    for pair in $2; do
+        docker compose exec --no-TTY "$1" cat "${pair#*:}" </dev/null 2>/dev/null | cmp -s - "${pair%%:*}" || return 1
+    done
+}
+
 # A file that an editor replaced is another one than the container has mounted: that service is started again.
 compose_reload() {
-    while read -r service file mounted; do
-        if docker compose exec --no-TTY "$service" cat "$mounted" </dev/null 2>/dev/null | cmp -s - "$file"; then
+    while read -r service files; do
+        if still_mounted "$service" "$files"; then
             docker compose kill --signal HUP "$service" </dev/null
         else
             docker compose restart "$service" </dev/null
         fi
     done <<FILES
-exporter exporter/exporter.yaml /etc/lookout/exporter.yaml
-sidecar auth_sidecar/sidecar.yaml /etc/lookout/sidecar.yaml
-prometheus rules/prometheus.yml /etc/prometheus/prometheus.yml
-alertmanager alertmanager/generated/alertmanager.yml /etc/alertmanager/alertmanager.yml
+exporter exporter/exporter.yaml:/etc/lookout/exporter.yaml
+sidecar auth_sidecar/sidecar.yaml:/etc/lookout/sidecar.yaml auth_sidecar/roles.yaml:/etc/lookout/roles.yaml
+prometheus rules/prometheus.yml:/etc/prometheus/prometheus.yml
+alertmanager alertmanager/generated/alertmanager.yml:/etc/alertmanager/alertmanager.yml
 FILES
 }
 
@@ -73,6 +87,10 @@ case ${1:-}/$chosen in
         if compose_runs; then docker compose down; fi
         if native_runs; then native deploy.native down; fi
         ;;
+    clean/*)
+        if compose_answers; then docker compose down --volumes --rmi local; fi
+        if native_runs; then native deploy.native down; fi
+        ;;
     status/native) native deploy.native status ;;
     status/compose) docker compose ps ;;
     reload/native) native deploy.native reload ;;
@@ -80,7 +98,7 @@ case ${1:-}/$chosen in
     break/native | heal/native) native demo.faults "$@" ;;
     break/compose | heal/compose) tools demo.faults --control http://agents:9827 "$@" ;;
     *)
-        echo "usage: deploy/stack.sh up|down|status|reload|break FAULT|heal [FAULT]" >&2
+        echo "usage: deploy/stack.sh up|down|clean|status|reload|break FAULT|heal [FAULT]" >&2
         exit 2
         ;;
 esac

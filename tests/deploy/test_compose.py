@@ -75,7 +75,7 @@ def test_no_container_can_gain_or_change_anything(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
-    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["security_opt"] == ["no-new-privileges=true"]
     assert not {"privileged", "cap_add", "devices", "pid", "ipc", "userns_mode"} & set(service)
     assert service.get("network_mode") in (None, "none")
 

@@ -45,7 +45,7 @@ def test_every_configuration_file_is_copied(tmp_path: Path) -> None:
         "lookout/roles.yaml",
         "lookout/secrets/audit_key",
         "prometheus/prometheus.yml",
-        "prometheus/rules/agents.yaml",
+        "prometheus/rules/agent_down.yaml",
         "alertmanager/alertmanager.yml",
         "alertmanager/templates/slack.tmpl",
         "alertmanager/secrets/slack_url",

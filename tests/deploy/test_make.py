@@ -73,8 +73,9 @@ class Door:
         (self.root / name).write_text(text, encoding="utf-8")
         (self.root / name).chmod(0o755)
 
-    def docker(self, *, runs: bool = True, containers: str = "", up_fails: bool = False) -> None:
-        ends = [f'case "$*" in "compose ps --quiet") echo "{containers}";;']
+    def docker(self, *, runs: bool = True, containers: str = "", states: str = "", up_fails: bool = False) -> None:
+        ends = [f'case "$*" in "compose ps --all --quiet") echo "{containers}";;']
+        ends += [f'"compose ps --all --format"*) printf "{states}";;']
         ends += [f'"compose up"*) exit {int(up_fails)};;', f"*) exit {int(not runs)};; esac\n"]
         self.program("bin/docker", RECORDER + " ".join(ends))
 
@@ -147,17 +148,24 @@ def test_down_ends_both_kinds(door: Door) -> None:
     assert door.called("python") == ["python -m deploy.native down"]
 
 
+def test_clean_takes_the_volumes_too(door: Door) -> None:
+    door.docker(containers="abc")
+    assert door.open("clean").returncode == 0
+    assert door.called("docker compose down") == ["docker compose down --volumes --rmi local"]
+
+
 def test_down_with_nothing_running_does_nothing(door: Door) -> None:
     assert door.open("down").returncode == 0
     assert door.called("python") == door.called("docker compose down") == []
 
 
-def test_compose_stack_that_stays_unhealthy_shows_its_logs_and_fails(door: Door) -> None:
-    door.docker(up_fails=True)
+def test_compose_stack_that_stays_unhealthy_shows_the_logs_of_what_failed(door: Door) -> None:
+    states = ("idp|running|healthy|0", "sidecar|restarting||1", "prepare|exited||0", "sink|running|unhealthy|0")
+    door.docker(up_fails=True, states="\\n".join(states))
     result = door.open("up")
     assert result.returncode == 1
     assert "did not become healthy" in result.stderr
-    assert door.called("docker compose logs")
+    assert [line.split()[-1] for line in door.called("docker compose logs")] == ["sidecar", "sink"]
 
 
 def test_faults_reach_the_agents_of_either_runtime(door: Door) -> None:
@@ -182,12 +190,14 @@ def test_word_that_is_no_command_is_refused_with_the_usage(door: Door) -> None:
 
 
 def test_compose_reload_signals_services_whose_file_is_the_mounted_one(door: Door) -> None:
-    files = ("exporter/exporter.yaml", "auth_sidecar/sidecar.yaml", "rules/prometheus.yml")
-    for name in (*files, "alertmanager/generated/alertmanager.yml"):
-        (door.root / name).parent.mkdir(parents=True)
-        (door.root / name).write_text("replaced" if name == files[0] else "same", encoding="utf-8")
+    replaced = {"exporter/exporter.yaml", "auth_sidecar/roles.yaml"}
+    same = {"auth_sidecar/sidecar.yaml", "rules/prometheus.yml", "alertmanager/generated/alertmanager.yml"}
+    for name in replaced | same:
+        (door.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (door.root / name).write_text("replaced" if name in replaced else "same", encoding="utf-8")
     door.program("bin/docker", RECORDER + 'case "$*" in "compose exec"*) printf same;; esac\n')
     assert door.open("reload", LOOKOUT_RUNTIME="compose").returncode == 0
-    assert door.called("docker compose restart") == ["docker compose restart exporter"]
+    restarted = {line.split()[-1] for line in door.called("docker compose restart")}
+    assert restarted == {"exporter", "sidecar"}
     signalled = {line.split()[-1] for line in door.called("docker compose kill --signal HUP")}
-    assert signalled == {"sidecar", "prometheus", "alertmanager"}
+    assert signalled == {"prometheus", "alertmanager"}
