@@ -10,15 +10,17 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from contract import log, tracing
-from contract.config import ConfigError, exit_with
+from contract import log
+from contract.config import ConfigError, Problem, exit_with
 from contract.metrics import Instruments
 from contract.ports import port
 from contract.web import Reloader, on_hangup, run, serve
 from exporter import config_check, pin
 from exporter.app import make_app
 from exporter.clients import open_session
+from exporter.file_sd import TargetFiles
 from exporter.service import Exporter
+from exporter.targets import of_config, unique
 
 logger = logging.getLogger("exporter")
 
@@ -30,7 +32,8 @@ the default spends a third of the CPU time on looking for them."""
 def main(arguments: list[str] | None = None) -> None:
     """Parse the command line and do what it says; broken configuration ends with exit code 2."""
     options = _parser().parse_args(arguments)
-    log.setup("exporter", options.log_level)
+    # What --check finds it prints; the log would tell it twice.
+    log.setup("exporter", "critical" if options.check else options.log_level)
     try:
         if options.check:
             _check(options.config)
@@ -39,7 +42,6 @@ def main(arguments: list[str] | None = None) -> None:
         else:
             raise_file_limit()
             gc.set_threshold(*COLLECTOR_THRESHOLDS)
-            tracing.setup("exporter")
             run(lambda stop: serve_until(stop, options.config, options.host, options.port))
     except ConfigError as error:
         exit_with(error)
@@ -63,8 +65,15 @@ def _check(path: Path) -> None:
     loaded = config_check.load(path)
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    count = len(loaded.config.agents)
-    print(f"{path}: good, {count} agent{'s' if count != 1 else ''}")
+    files = TargetFiles(loaded.config)
+    targets, doubles = unique([*of_config(loaded.config), *files.scan()])
+    problems = files.problems()
+    problems += [
+        Problem(str(path), 1, "file_sd", f"the name {d.name} of {d.url} is taken", "rename it") for d in doubles
+    ]
+    if problems:
+        raise ConfigError(problems)
+    print(f"{path}: good, {len(targets)} agent{'s' if len(targets) != 1 else ''}")
 
 
 async def serve_until(stop: asyncio.Event, path: Path, host: str, port_number: int) -> None:

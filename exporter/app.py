@@ -33,7 +33,7 @@ def make_app(exporter: Exporter, instruments: Instruments, reloader: Reloader[Ex
         app,
         registry=instruments.registry,
         instruments=instruments,
-        is_ready=exporter.fleet.has_been_probed,
+        is_ready=exporter.is_ready,
         reloader=reloader,
         extra_metrics=exporter.exposition,
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from contract.config import ConfigError, Problem
 from exporter.config import ExporterConfig, FileSd
 from exporter.targets import Target, of_file
 
@@ -20,7 +21,7 @@ Signature = tuple[int, int, int]
 class _File:
     signature: Signature | None
     targets: list[Target]
-    problem: str = ""
+    problems: tuple[Problem, ...] = ()
 
 
 class TargetFiles:
@@ -45,8 +46,12 @@ class TargetFiles:
         """Return for every pattern whether all its files are good."""
         states = {str(pattern): True for group in self._config.file_sd for pattern in group.files}
         for (pattern, _), file in self._files.items():
-            states[pattern] = states.get(pattern, True) and not file.problem
+            states[pattern] = states.get(pattern, True) and not file.problems
         return states
+
+    def problems(self) -> list[Problem]:
+        """Return everything that is wrong with the files."""
+        return [problem for file in self._files.values() for problem in file.problems]
 
     def _carried(self, key: tuple[str, Path]) -> _File | None:
         """Take a file's last good targets over from before a reload, without believing that it is unchanged."""
@@ -62,18 +67,34 @@ class TargetFiles:
 
     def _read(self, path: Path, group: FileSd, last: _File | None) -> _File:
         try:
-            status = path.stat()
-            signature = (status.st_mtime_ns, status.st_size, status.st_ino)
-            if last is not None and last.signature == signature:
+            signature, content = _content(path, last.signature if last else None)
+            if last is not None and content is None:
                 return last
-            if status.st_size > MAX_FILE_BYTES:
-                raise ValueError(f"larger than {MAX_FILE_BYTES} bytes")
-            targets = of_file(path, path.read_bytes(), group, self._config)
-        except (OSError, ValueError) as error:
-            kept = last.targets if last else []
-            if last is None or last.problem != str(error):
-                extra = {"file": str(path), "problem": str(error), "kept_targets": len(kept)}
-                logger.error("target file cannot be used, its last good targets stay", extra=extra)
-            return _File(None, kept, str(error))
+            targets = of_file(path, content or b"", group, self._config)
+        except ConfigError as error:
+            return self._broken(path, last, error.problems)
+        except OSError as error:
+            problem = Problem(str(path), 1, "", f"cannot be read: {error.strerror}", "check path and rights")
+            return self._broken(path, last, (problem,))
         logger.info("target file read", extra={"file": str(path), "targets": len(targets)})
         return _File(signature, targets)
+
+    @staticmethod
+    def _broken(path: Path, last: _File | None, problems: tuple[Problem, ...]) -> _File:
+        kept = last.targets if last else []
+        if last is None or last.problems != problems:
+            extra = {"file": str(path), "problems": [str(problem) for problem in problems], "kept_targets": len(kept)}
+            logger.error("target file cannot be used, its last good targets stay", extra=extra)
+        return _File(None, kept, problems)
+
+
+def _content(path: Path, known: Signature | None) -> tuple[Signature, bytes | None]:
+    """Return a file's signature and its content, None where the signature is the known one."""
+    status = path.stat()
+    signature = (status.st_mtime_ns, status.st_size, status.st_ino)
+    if signature == known:
+        return signature, None
+    if status.st_size > MAX_FILE_BYTES:
+        problem = Problem(str(path), 1, "", f"larger than {MAX_FILE_BYTES} bytes", "split it")
+        raise ConfigError([problem])
+    return signature, path.read_bytes()

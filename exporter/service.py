@@ -49,6 +49,7 @@ class Exporter:
         self.checks: dict[HealthComponent, CheckResults] = {}
         self.target_files = TargetFiles(config)
         self._from_files: list[Target] = []
+        self._is_ready = False
         self._session = session
         self._clients = Clients(session, {})
         self._poller = Poller(self._look, config.limits.concurrent_probes)
@@ -72,6 +73,8 @@ class Exporter:
         pins = await asyncio.to_thread(_read_pins, config)
         files = TargetFiles(config, self.target_files)
         from_files = await asyncio.to_thread(files.scan)
+        if self.fleet.agents:
+            self.is_ready()
         self.config, self.target_files = config, files
         self._clients = Clients(self._session, config.credentials)
         self.fleet.set_types(config.agent_types)
@@ -84,6 +87,11 @@ class Exporter:
         self.readings.configure(sources, config.health.window, config.limits.series_per_metric)
         self._configure_checks(config)
         await self._restart_tasks(config)
+
+    def is_ready(self) -> bool:
+        """Whether every agent known at the start has been looked at; once ready, always ready."""
+        self._is_ready = self._is_ready or self.fleet.has_been_probed()
+        return self._is_ready
 
     def client_for(self, target: Target, transcript: Transcript | None = None) -> HttpClient:
         """Return a client for a target, with trust and token of the running configuration."""
@@ -183,10 +191,12 @@ class Exporter:
         base = f"{api.url.rstrip('/')}{checks.PATH}?query="
 
         async def read() -> None:
-            for results in self.checks.values():
-                for name, (check, _) in list(results.items()):
-                    http = self._clients.make(base + quote(check.query, safe=""), api.credentials, api.ca_file)
-                    results[name] = check, await checks.read(http, check, api.timeout)
+            await asyncio.gather(*(ask(results, name) for results in self.checks.values() for name in list(results)))
+
+        async def ask(results: CheckResults, name: str) -> None:
+            check = results[name][0]
+            http = self._clients.make(base + quote(check.query, safe=""), api.credentials, api.ca_file)
+            results[name] = check, await checks.read(http, check, api.timeout)
 
         return read
 

@@ -9,6 +9,8 @@ import orjson
 import pydantic
 import yaml
 
+from contract import yaml_source
+from contract.config import ConfigError, Finding, Problem
 from contract.fields import HttpUrl
 from exporter.config import Agent, ExporterConfig, FileSd, Name, ProbeKind, ProbeSettings, ToolCall, resolve
 
@@ -30,9 +32,6 @@ class Target:
     credentials: str | None
     ca_file: Path | None
     check_tool: ToolCall | None
-
-    def __hash__(self) -> int:
-        return hash(self.name)
 
 
 class TargetLabels(pydantic.BaseModel):
@@ -58,16 +57,20 @@ def of_config(config: ExporterConfig) -> list[Target]:
 
 
 def of_file(path: Path, content: bytes, group: FileSd, config: ExporterConfig) -> list[Target]:
-    """Read one file_sd file. Raises ValueError that says what is wrong and where."""
+    """Read one file_sd file. Raises ConfigError with every problem, its line and how to mend it."""
+    parsed = _parse(path, content)
     try:
-        parsed = orjson.loads(content) if path.suffix == ".json" else yaml.load(content, _Loader)  # noqa: S506 - safe
         groups = _GROUPS.validate_python(parsed or [])
     except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}") from None
-    except (orjson.JSONDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(" ".join(str(error).split())) from None
-    return [target for read in groups for target in _of_group(read, group, config)]
+        details = error.errors(include_url=False)
+        raise _error(path, content, [_finding(detail) for detail in details]) from None
+    if findings := [finding for place, read in enumerate(groups) for finding in _check(place, read, group, config)]:
+        raise _error(path, content, findings)
+    return [
+        _target(read.labels.agent or address, read.labels.agent_type, _url(address, group), config.defaults, group)
+        for read in groups
+        for address in read.targets
+    ]
 
 
 def unique(targets: Iterable[Target]) -> tuple[list[Target], list[Target]]:
@@ -77,21 +80,48 @@ def unique(targets: Iterable[Target]) -> tuple[list[Target], list[Target]]:
     return list(first.values()), doubles
 
 
-def _of_group(read: TargetGroup, group: FileSd, config: ExporterConfig) -> Iterator[Target]:
+def _parse(path: Path, content: bytes) -> Any:
+    try:
+        return orjson.loads(content) if path.suffix == ".json" else yaml.load(content, _Loader)  # noqa: S506 - safe
+    except orjson.JSONDecodeError as error:
+        raise ConfigError([Problem(str(path), error.lineno, "", f"not JSON: {error.msg}", "mend the file")]) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        message = f"not YAML: {getattr(error, 'problem', None) or ' '.join(str(error).split())}"
+        raise ConfigError([Problem(str(path), mark.line + 1 if mark else 1, "", message, "mend the file")]) from None
+
+
+def _check(place: int, read: TargetGroup, group: FileSd, config: ExporterConfig) -> Iterator[Finding]:
+    """Find what the shape of a group cannot show."""
     if read.labels.agent_type not in config.agent_types:
-        known = ", ".join(config.agent_types)
-        raise ValueError(f"unknown agent_type {read.labels.agent_type!r}; use one of {known}, or add it to agent_types")
+        mend = f"use one of {', '.join(config.agent_types)}, or add it to agent_types"
+        yield Finding((place, "labels", "agent_type"), f"unknown agent_type {read.labels.agent_type!r}", mend)
     if read.labels.agent and len(read.targets) > 1:
-        raise ValueError(
-            f"label agent {read.labels.agent!r} names {len(read.targets)} targets; give each its own group"
-        )
-    for address in read.targets:
-        url = address if "://" in address else f"http://{address}{group.path}"
+        message = f"label agent {read.labels.agent!r} names {len(read.targets)} targets"
+        yield Finding((place, "labels", "agent"), message, "give each its own group, or leave the label out")
+    for number, address in enumerate(read.targets):
         try:
-            _URL.validate_python(url)
-        except pydantic.ValidationError as error:
-            raise ValueError(f"target {address!r}: {error.errors()[0]['msg']}") from None
-        yield _target(read.labels.agent or address, read.labels.agent_type, url, config.defaults, group)
+            _URL.validate_python(_url(address, group))
+        except pydantic.ValidationError:
+            yield Finding((place, "targets", number), f"{address!r} is no target", "write host:port or a http(s) URL")
+
+
+def _finding(detail: Any) -> Finding:
+    mend = "add it" if detail["type"] == "missing" else "see Prometheus' file_sd_config"
+    return Finding(tuple(detail["loc"]), str(detail["msg"]), mend)
+
+
+def _error(path: Path, content: bytes, findings: Iterable[Finding]) -> ConfigError:
+    """Give findings their lines; that takes a slower parser, and only a broken file comes here."""
+    source = yaml_source.parse(content.decode("utf-8", "replace").expandtabs(), {})
+    return ConfigError(
+        Problem(str(path), source.place(f.location)[0], ".".join(map(str, f.location)), f.message, f.mend)
+        for f in findings
+    )
+
+
+def _url(address: str, group: FileSd) -> str:
+    return address if "://" in address else f"http://{address}{group.path}"
 
 
 def _target(name: str, agent_type: str, url: str, defaults: ProbeSettings, own: Agent | FileSd) -> Target:

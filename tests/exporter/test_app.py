@@ -210,6 +210,7 @@ async def test_reload_takes_new_agents_and_keeps_what_is_known(whole: Running, a
     assert await whole.reload() == (200, "reloaded\n")
     assert list(whole.exporter.fleet.agents) == ["planner-1", "validator-9"]
     assert whole.exporter.fleet.agents["planner-1"] is kept
+    assert (await whole.get("/-/ready"))[0] == 200, "new agents do not make a running exporter unready"
     await until(whole.exporter.fleet.has_been_probed)
     assert "planner-2" not in await whole.text("/metrics")
 

@@ -107,6 +107,20 @@ async def test_broken_file_ends_with_code_2_and_every_problem(write: Write, argu
     assert "Traceback" not in err
 
 
+async def test_check_reads_target_files_too(write: Write) -> None:
+    file = write("exporter.yaml", GOOD + "file_sd: [{files: [targets.yaml]}]\n")
+    targets = write("targets.yaml", "- targets: [b:1]\n  labels: {agent: b, agent_type: planner}\n")
+    assert await command("--config", file, "--check") == (0, f"{file}: good, 2 agents\n", "")
+    write("targets.yaml", "- targets: [b:1]\n  labels: {agent: b, agent_type: poet}\n")
+    code, _, err = await command("--config", file, "--check")
+    assert code == 2
+    assert f"{targets}:2: 0.labels.agent_type: unknown agent_type 'poet'" in err
+    write("targets.yaml", "- targets: [b:1]\n  labels: {agent: a, agent_type: planner}\n")
+    code, _, err = await command("--config", file, "--check")
+    assert code == 2
+    assert f"{file}:1: file_sd: the name a of http://b:1/mcp is taken (rename it)" in err
+
+
 async def test_missing_file_ends_with_code_2(tmp_path: Path) -> None:
     code, _, err = await command("--config", tmp_path / "none.yaml", "--check")
     assert code == 2

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from contract.config import ConfigError
 from exporter.config import ExporterConfig
 from exporter.file_sd import TargetFiles
 from exporter.targets import of_config, of_file, unique
@@ -52,20 +53,40 @@ def test_empty_file_names_nobody(content: str) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ("{", "line 2"),
-        ("7", "valid list"),
-        ("- targets: [a:1]", "0.labels: Field required"),
-        ("- {targets: [a:1], labels: {}}", "0.labels.agent_type: Field required"),
-        ("- {targets: [a:1], labels: {agent_type: poet}}", "unknown agent_type 'poet'; use one of orchestrator"),
+        ("{", "x.yaml:2: not YAML"),
+        ("7", "x.yaml:1: Input should be a valid list"),
+        ("- targets: [a:1]", "x.yaml:1: 0.labels: Field required (add it)"),
+        ("- {targets: [a:1], labels: {}}", "x.yaml:1: 0.labels.agent_type: Field required"),
+        (
+            "- {targets: [a:1], labels: {agent_type: poet}}",
+            "0.labels.agent_type: unknown agent_type 'poet' (use one of orchestrator",
+        ),
         ("- {targets: [a:1], labels: {agent_type: planner, agent: 'a b'}}", "0.labels.agent"),
         ("- {targets: [a:1, b:1], labels: {agent_type: planner, agent: x}}", "names 2 targets"),
-        ("- {targets: ['ftp://a'], labels: {agent_type: planner}}", "target 'ftp://a'"),
-        ("- {targets: ['a b:1'], labels: {agent_type: planner}}", "target 'a b:1'"),
+        ("- {targets: ['ftp://a'], labels: {agent_type: planner}}", "0.targets.0: 'ftp://a' is no target"),
+        ("- {targets: ['a b:1'], labels: {agent_type: planner}}", "0.targets.0: 'a b:1' is no target"),
     ],
 )
 def test_broken_file_says_what_is_wrong(content: str, why: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(why)):
+    with pytest.raises(ConfigError, match=re.escape(why)):
         read("x.yaml", content)
+
+
+def test_every_problem_of_a_file_is_told_with_its_line() -> None:
+    content = """[
+\t{"targets": ["a:1"], "labels": {"agent_type": "poet"}},
+\t{"targets": ["ftp://b", "c:1"],
+\t "labels": {"agent": "x", "agent_type": "planner"}}
+]"""
+    with pytest.raises(ConfigError) as caught:
+        read("x.json", content)
+    told = [(problem.line, problem.field) for problem in caught.value.problems]
+    assert told == [(2, "0.labels.agent_type"), (3, "1.targets.0"), (4, "1.labels.agent")]
+
+
+def test_broken_json_is_told_with_its_line() -> None:
+    with pytest.raises(ConfigError, match=r"x\.json:2: not JSON"):
+        read("x.json", "[\n{]")
 
 
 def test_changed_file_is_read_again(write: Write, tmp_path: Path) -> None:
