@@ -25,6 +25,7 @@ from auth_sidecar.key_source import KeySource
 from auth_sidecar.lean_http import LeanServer
 from auth_sidecar.limits import Lockout, RateLimit
 from auth_sidecar.operation_metrics import OperationMetrics
+from auth_sidecar.prompt_server import PromptServer
 from auth_sidecar.proxy import Proxy
 from auth_sidecar.rbac import NO_ROLE
 from auth_sidecar.revocation import Revocations
@@ -115,7 +116,7 @@ class Sidecar:
 
     async def _open_traffic(self, host: str, port: int) -> None:
         limits, drain = self.settings.sidecar.limits, self.settings.sidecar.drain
-        server = web.Server(
+        server = PromptServer(
             self.proxy.handle,
             handler_cancellation=True, access_log=None, auto_decompress=False,
             max_line_size=limits.header_bytes, max_field_size=limits.header_bytes,

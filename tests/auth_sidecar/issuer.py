@@ -87,6 +87,8 @@ class Idp:
         app = web.Application()
         app.router.add_get("/jwks", self._jwks)
         app.router.add_get("/.well-known/openid-configuration", self._discovery)
+        app.router.add_get("/.well-known/oauth-authorization-server", self._discovery)
+        app.router.add_post("/token", self._token)
         self.server = await serve(app, port=port, drain_seconds=0.1)
         return self
 
@@ -99,4 +101,20 @@ class Idp:
         return web.Response(status=self.status, body=self.document, content_type="application/json")
 
     async def _discovery(self, _request: web.Request) -> web.Response:
-        return web.json_response({"issuer": self.issuer, "jwks_uri": f"{self.url}/jwks"})
+        document = {
+            "issuer": self.issuer,
+            "jwks_uri": f"{self.url}/jwks",
+            "authorization_endpoint": f"{self.url}/authorize",
+            "token_endpoint": f"{self.url}/token",
+            "response_types_supported": ["code"],
+            "grant_types_supported": ["client_credentials"],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic"],
+        }
+        return web.json_response(document)
+
+    async def _token(self, request: web.Request) -> web.Response:
+        """Answer a client credentials grant (RFC 6749, section 4.4) for the resource it names (RFC 8707)."""
+        form = await request.post()
+        assert form["grant_type"] == "client_credentials"
+        token = mint(iss=self.issuer, aud=str(form.get("resource", "nothing")).removesuffix("/kb/mcp"))
+        return web.json_response({"access_token": token, "token_type": "Bearer", "expires_in": 600})

@@ -53,8 +53,9 @@ def write(folder: Path, config: dict[str, Any]) -> Path:
 
 
 async def start(file: Path) -> Sidecar:
-    """Start a sidecar on free ports."""
-    return await Sidecar(file, CollectorRegistry()).start(port=0, admin_port=0)
+    """Start a sidecar; the traffic port is free unless the file names one."""
+    named = yaml.safe_load(file.read_text()).get("traffic", {}).get("port", 0)
+    return await Sidecar(file, CollectorRegistry()).start(port=named, admin_port=0)
 
 
 def samples(registry: CollectorRegistry, name: str, **labels: str) -> float:
