@@ -1,0 +1,107 @@
+"""The program: what --check says, how it starts, reloads and ends; the shipped configuration is one of the inputs."""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import aiohttp.web
+import pytest
+
+from auth_sidecar.__main__ import main
+from auth_sidecar.audit_chain import Sealer
+from auth_sidecar.audit_verify import verify
+from tests.auth_sidecar import sidecars
+from tests.auth_sidecar.agents import Echo
+from tests.auth_sidecar.issuer import Idp, mint
+from tests.auth_sidecar.sidecars import KEY, call, configuration, write
+
+SHIPPED = Path(__file__).resolve().parents[2] / "auth_sidecar"
+
+
+def test_the_shipped_configuration_is_fine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("sidecar.yaml", "roles.yaml"):
+        shutil.copy(SHIPPED / name, tmp_path)
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "audit_key").write_text(KEY)
+    (tmp_path / "secrets" / "audit_key").chmod(0o600)
+    assert main(["--config", str(tmp_path / "sidecar.yaml"), "--check"]) == 0
+    assert capsys.readouterr().out.endswith("fine; 12 routes, 6 roles\n")
+
+
+def test_every_mistake_is_told_at_once_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = configuration("http://idp.test", "http://agents.test/mcp")
+    config["routes"] *= 2
+    config["drain"] = "10"
+    config["issuers"][0] |= {"allow_http": False, "algorithms": ["HS256"], "colour": "red"}
+    config["audit"]["key_file"] = "nowhere"
+    with pytest.raises(SystemExit) as ended:
+        main(["--config", str(write(tmp_path, config)), "--check"])
+    told = capsys.readouterr().err
+    assert ended.value.code == 2
+    for part in ("drain", "issuers.0.algorithms.0", "colour: unknown key", "audit.key_file: secret file nowhere"):
+        assert part in told
+    assert "Traceback" not in told
+    config = configuration("http://idp.test", "http://agents.test/mcp")
+    config["routes"] *= 2
+    config["issuers"][0]["allow_http"] = False
+    with pytest.raises(SystemExit):
+        main(["--config", str(write(tmp_path, config)), "--check"])
+    told = capsys.readouterr().err
+    assert "routes.1.path: '/kb/mcp' stands here twice" in told
+    assert "issuers.0.jwks_url: keys would be fetched without TLS (use https, or set allow_http: true)" in told
+
+
+@contextlib.asynccontextmanager
+async def program(file: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str, str]]:
+    """Run the program on free ports and yield it with its two URLs."""
+    words = [sys.executable, "-m", "auth_sidecar", "--config", str(file), "--port", "0", "--admin-port", "0"]
+    process = await asyncio.create_subprocess_exec(*words, stderr=asyncio.subprocess.PIPE)
+    assert process.stderr
+    try:
+        async with asyncio.timeout(30):
+            while True:
+                line = json.loads(await process.stderr.readline())
+                if line["message"] == "listening":
+                    break
+        yield process, line["url"], line["admin_url"]
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def test_the_program_serves_reloads_drains_and_ends_with_0(tmp_path: Path, idp: Idp, echo: Echo) -> None:
+    release = asyncio.Event()
+    answer = echo.answer
+
+    async def slow(request: aiohttp.web.Request) -> aiohttp.web.StreamResponse:
+        await release.wait()
+        return await answer(request)
+
+    echo.answer = slow
+    file = sidecars.write(tmp_path, configuration(idp.url, echo.url, drain="10s"))
+    headers = {"Authorization": f"Bearer {mint()}"}
+    async with program(file) as (process, url, admin_url), aiohttp.ClientSession() as session:
+        assert (await session.get(f"{admin_url}/-/ready")).status == 200
+        process.send_signal(signal.SIGHUP)
+        open_request = asyncio.create_task(
+            session.post(f"{url}/kb/mcp", json=call("search_knowledge"), headers=headers)
+        )
+        async with asyncio.timeout(10):
+            while not echo.seen:
+                await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        release.set()
+        response = await open_request
+        assert response.status == 200
+        async with asyncio.timeout(20):
+            assert await process.wait() == 0
+    walk = verify(tmp_path / "audit", [Sealer(KEY.encode())])
+    assert walk.is_whole
+    assert walk.link.length == 3
