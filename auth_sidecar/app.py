@@ -5,6 +5,7 @@ import functools
 import logging
 import ssl
 import time
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -81,7 +82,7 @@ class Sidecar:
         self.revocations.check()
         self.sources = {issuer.name: self._source(issuer) for issuer in config.issuers}
         self.gate = Gate(
-            self._rules(self.settings), sources=self.sources, cache=self.cache, lockout=self.lockout,
+            self._rules(self.settings, self.sources), sources=self.sources, cache=self.cache, lockout=self.lockout,
             rate=RateLimit(build.rate_rules(config), time.monotonic), revocations=self.revocations,
             audit=self.audit, instruments=self.instruments,
         )  # fmt: skip
@@ -90,7 +91,9 @@ class Sidecar:
             answers=build.answers(config), sessions=SessionBinding(config.audit.key_file.read().encode()),
             limits=config.limits, upstream=config.upstream,
         )  # fmt: skip
-        await self._watch_keys()
+        await self._first_keys(self.sources)
+        self._start_tasks()
+        self._stack.push_async_callback(self._stop_tasks)
         await self._open_admin(admin_host or config.admin.host, _first(admin_port, config.admin.port))
         await self._open_traffic(host or config.traffic.host, _first(port, config.traffic.port))
         if config.forward_auth:
@@ -157,15 +160,17 @@ class Sidecar:
         source.on_change(self.cache.clear)
         return source
 
-    async def _watch_keys(self) -> None:
-        """Keep every issuer's keys fresh; the first fetch is waited for, but not for ever."""
-        first = [asyncio.ensure_future(source.refresh()) for source in self.sources.values()]
-        await asyncio.wait(first, timeout=FIRST_KEYS_SECONDS)
+    async def _first_keys(self, sources: Mapping[str, KeySource]) -> None:
+        """Fetch keys where there are none yet; that is waited for, but not for ever."""
+        first = [asyncio.ensure_future(source.refresh()) for source in sources.values() if not source.current()]
+        if first:
+            await asyncio.wait(first, timeout=FIRST_KEYS_SECONDS)
+
+    def _start_tasks(self) -> None:
         for name, source in self.sources.items():
-            self._tasks[name] = asyncio.ensure_future(source.keep_fresh())
+            self._tasks[f"keys of {name}"] = asyncio.ensure_future(source.keep_fresh())
         self._tasks["audit"] = asyncio.ensure_future(self._audit_watch().run())
         self._tasks["revocations"] = asyncio.ensure_future(self.revocations.watch())
-        self._stack.push_async_callback(self._stop_tasks)
 
     def _audit_watch(self) -> AuditWatch:
         audit = self.settings.sidecar.audit
@@ -180,20 +185,28 @@ class Sidecar:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         self._tasks.clear()
 
-    def _rules(self, settings: Settings) -> Rules:
-        return build.rules(settings, {name: source.current for name, source in self.sources.items()}, self.instruments)
+    def _rules(self, settings: Settings, sources: Mapping[str, KeySource]) -> Rules:
+        return build.rules(settings, {name: source.current for name, source in sources.items()}, self.instruments)
 
     async def _apply(self, settings: Settings) -> None:
         """Put a new configuration into force; open requests and streams go on as they began."""
         config = settings.sidecar
-        await self._stop_tasks()
-        self.sources = {issuer.name: self._source(issuer) for issuer in config.issuers}
-        await self._watch_keys()
+        # What can fail comes first; an issuer that is as before keeps its keys, even while it is down.
+        same = [issuer for issuer in config.issuers if issuer in self.settings.sidecar.issuers]
+        sources = {
+            issuer.name: self.sources[issuer.name] if issuer in same else self._source(issuer)
+            for issuer in config.issuers
+        }
+        rules = self._rules(settings, sources)
         if self._tls:
             build.load_certificate(self._tls, config)
+        await self._first_keys(sources)
+        await self._stop_tasks()
+        self.sources = sources
+        self._start_tasks()
         self.lockout.rules, self.gate.rate.rules = build.lockout_rules(config), build.rate_rules(config)
         self.gate.sources = self.sources
-        self.gate.rules = self._rules(settings)
+        self.gate.rules = rules
         self.cache.clear()
         self.proxy.endpoints, self.proxy.answers = build.endpoints(config), build.answers(config)
         if self.forward:

@@ -148,3 +148,11 @@ async def test_keys_are_not_fetched_over_a_redirect(start_sidecar: Start, idp: I
     sidecar = await start_sidecar()
     idp.status = 302
     assert not await sidecar.sources["demo"].refresh()
+
+
+async def test_a_reload_while_the_issuer_is_down_keeps_its_keys(start_sidecar: Start, idp: Idp) -> None:
+    sidecar = await start_sidecar()
+    idp.status = 500
+    assert await sidecar.reloader.reload() == ()
+    assert (await post(sidecar, mint(), call("search_knowledge")))[0] == 200
+    assert idp.fetches == 1
