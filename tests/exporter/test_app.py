@@ -171,6 +171,14 @@ async def test_debug_shows_the_exchange(whole: Running) -> None:
     assert "probe_success 1" in text
 
 
+async def test_debug_shows_why_nothing_came_back(tmp_path: Path) -> None:
+    agent = {"name": "gone", "type": "planner", "url": "http://127.0.0.1:1/mcp"}
+    async with running(tmp_path / "exporter.yaml", {"agents": [agent]}) as started:
+        text = await started.text("/probe?target=gone&debug=true")
+    assert "\n! connect_error: ClientConnectorError" in text
+    assert "probe_success 0" in text
+
+
 @pytest.mark.parametrize(
     ("offered", "bound"), [("0.6", 0.1), ("10", 0.4), ("soon", 0.4), ("0.1", 0.4), ("nan", 0.4), ("", 0.4)]
 )

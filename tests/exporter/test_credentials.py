@@ -12,7 +12,7 @@ import pytest
 from contract.fields import SecretFile
 from contract.vocabulary import ProbeOutcome
 from exporter.clients import Clients
-from exporter.config import OAuthCredentials
+from exporter.config import FileCredentials, OAuthCredentials
 from exporter.credentials import ClientCredentialsToken, FileToken, read_token_answer, token_request
 from exporter.exchange import HttpClient, Transcript
 from exporter.outcome import Failure
@@ -194,6 +194,23 @@ async def test_probe_sends_the_token_and_no_transcript_shows_it(
     assert seen == ["Bearer token-1"]
     assert "token-1" not in "\n".join(transcript.lines)
     assert "> Authorization: <redacted>" in transcript.lines
+
+
+async def test_probe_without_its_token_asks_the_agent_nothing(
+    session: aiohttp.ClientSession, secret: SecretFile
+) -> None:
+    asked: list[Request] = []
+    secret.path.unlink()
+
+    def noted(request: Request) -> bytes:
+        asked.append(request)
+        return GOOD
+
+    async with serving(answering(noted)) as url:
+        client = Clients(session, {"ours": FileCredentials.model_construct(token_file=secret)}).make(url, "ours", None)
+        result = await make(target(url, credentials="ours"))(client, 5)
+    assert (result.outcome, asked) == (ProbeOutcome.AUTH_ERROR, [])
+    assert result.detail.startswith("no token: ")
 
 
 async def test_agents_of_the_same_credentials_share_one_token(

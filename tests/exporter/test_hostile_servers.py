@@ -65,6 +65,14 @@ async def one_byte_a_second(reader: Reader, writer: Writer) -> None:
         writer.write(b" ")
 
 
+async def in_pieces(reader: Reader, writer: Writer) -> None:
+    await read_request(reader)
+    for start in range(0, len(GOOD), 40):
+        writer.write(GOOD[start : start + 40])
+        await writer.drain()
+        await asyncio.sleep(0.005)
+
+
 async def headers_drop_by_drop(reader: Reader, writer: Writer) -> None:
     await read_request(reader)
     writer.write(HEAD)
@@ -156,6 +164,7 @@ CASES: dict[str, tuple[Handler, ProbeOutcome]] = {
     "50 MiB announced": (always(HEAD + b"content-length: 52428800\r\n\r\n"), ProbeOutcome.PROTOCOL_ERROR),
     "compressed": (answering(compressed), ProbeOutcome.PROTOCOL_ERROR),
     "one byte a second": (one_byte_a_second, ProbeOutcome.TIMEOUT),
+    "in pieces": (in_pieces, ProbeOutcome.OK),
     "headers drop by drop": (headers_drop_by_drop, ProbeOutcome.TIMEOUT),
     "headers without end": (headers_without_end, ProbeOutcome.PROTOCOL_ERROR),
     "silent": (silent, ProbeOutcome.TIMEOUT),

@@ -15,7 +15,7 @@ from exporter.exchange import HttpClient
 from exporter.workflows import document, mapping, source
 from exporter.workflows.document import Statistics
 from exporter.workflows.readings import Readings
-from tests.exporter.servers import always, http, serving
+from tests.exporter.servers import DISCOVERED, always, http, rpc_result, serving
 from tests.exporter.test_fleet import Clock, samples
 
 DOCUMENT: dict[str, Any] = {
@@ -345,6 +345,23 @@ async def test_document_is_read_as_an_mcp_resource(
     told = await read(session, url, kind="mcp_resource", resource="workflow://statistics", timeout="5s")
     assert isinstance(told, Statistics), told
     assert told.workflows[0].runs == {"completed": 7}
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        (http(404), "http_error"),
+        (http(200, rpc_result({**DISCOVERED, "contents": []})), "resource a://b has no text"),
+        (http(200, rpc_result({**DISCOVERED, "contents": [{"blob": "eA=="}]})), "resource a://b has no text"),
+        (http(200, rpc_result({**DISCOVERED, "contents": [{"text": "{}"}]})), "not a statistics document"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n", "timeout: no complete answer within 0.5s"),
+    ],
+)
+async def test_resource_that_is_no_document_says_why(session: aiohttp.ClientSession, reply: bytes, why: str) -> None:
+    async with serving(always(reply)) as url:
+        found = await read(session, url, kind="mcp_resource", resource="a://b")
+    assert isinstance(found, str)
+    assert why in found
 
 
 @pytest.mark.parametrize("fixture", ["modern_url", "legacy_url"])
