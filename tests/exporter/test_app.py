@@ -12,6 +12,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from contract.metrics import CATALOGUE
+from deploy.native import packages
 from exporter.exchange import HttpClient
 from exporter.outcome import ProbeResult
 from exporter.service import Exporter
@@ -20,6 +21,7 @@ from tests.exporter.servers import serving, until
 from tests.exporter.test_fleet import samples
 from tests.exporter.test_hostile_servers import silent
 from tests.exporter.test_observations import alert
+from tests.tools import tool
 
 
 @pytest.fixture
@@ -286,3 +288,16 @@ async def test_bug_in_a_probe_is_a_protocol_error_of_that_agent_only(
     await until(lambda: result_of(whole.exporter, "planner-1").outcome == "protocol_error")
     assert result_of(whole.exporter, "planner-2").outcome == "ok"
     assert any(record.exc_info for record in caplog.records)
+
+
+@pytest.mark.parametrize("release", ["new", "old"])
+async def test_promtool_finds_nothing_wrong_with_the_metrics(whole: Running, release: packages.Release) -> None:
+    text = await whole.text("/metrics")
+    process = await asyncio.create_subprocess_exec(
+        *(str(tool("promtool", release)), "check", "metrics"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    found, _ = await process.communicate(text.encode())
+    assert (process.returncode, found.decode()) == (0, "")
