@@ -27,7 +27,6 @@ SURVIVORS = {
     "workflow_iterations_high: > 0.2 → >= 0.2 at 192": _ROUNDING,
     "workflow_last_runs_failed: > 0 → > 1 at 200": _EXTRAPOLATED,
     "workflow_overdue: != 0 → != 1 at 54": "nobody succeeds at the first second of 1970",
-    "workflow_retry_storm: > 3 → >= 3 at 145": _ROUNDING,
     "workflow_step_slow: > 900 → >= 900 at 108": "an interpolated quantile is never exactly the limit",
     "workflow_stuck: > 0 → > 1 at 119": _EXTRAPOLATED,
 }
