@@ -32,8 +32,10 @@ from demo.idp.provider import Provider
 from tests.demo.conftest import until
 
 RESOURCE = "http://localhost:9819"
-FAST = 36_000.0
-"""Time scale at which an hour is a tenth of a second."""
+SCALE, PROMPT = 360.0, 0.001
+"""An hour is ten seconds and people answer within a few milliseconds: a busy machine makes nobody late."""
+HASTY, LATE = 36_000.0, 3.0
+"""An hour is a tenth of a second, and people answer after three of them."""
 
 
 class Door:
@@ -92,7 +94,7 @@ class Stack:
         self.tokens = TokenSource(session, token_url, "workflow-engine", "engine secret: +/=%&", RESOURCE)
         self.agents = Agents(session, self.tokens, addresses(door.url), seconds=5)
 
-    def workflow(self, share: float = 0.1, time_scale: float = FAST) -> Workflow:
+    def workflow(self, share: float = PROMPT, time_scale: float = SCALE) -> Workflow:
         return Workflow(self.agents, Reviewer(self.statistics, time_scale, share), self.statistics)
 
     async def run(self, number: int, **reviewer: float) -> tuple[RunOutcome, Run]:
@@ -165,7 +167,7 @@ async def test_feedback_and_clarification_are_waited_for(stack: Stack) -> None:
 
 
 async def test_a_person_who_is_too_late_times_the_run_out(stack: Stack) -> None:
-    outcome, _ = await stack.run(usual(), share=3.0)
+    outcome, _ = await stack.run(usual(), share=LATE, time_scale=HASTY)
     assert outcome is RunOutcome.TIMED_OUT
     assert stack.counts()["steps"]["human_review"]["failed"] == 1
     assert stack.counts()["human"]["approval"]["pending"] == 0
@@ -348,7 +350,9 @@ async def test_a_hanging_agent_costs_no_more_than_the_time_of_a_call(
 
 
 async def test_the_scheduler_runs_several_at_once_and_cancels_them_at_the_end(stack: Stack) -> None:
-    scheduler = Scheduler(stack.workflow(time_scale=1.0), stack.statistics, interval_seconds=0.01, concurrency=3)
+    scheduler = Scheduler(
+        stack.workflow(share=0.1, time_scale=1.0), stack.statistics, interval_seconds=0.01, concurrency=3
+    )
     working = asyncio.create_task(scheduler.run())
     await until(lambda: stack.counts()["human"]["approval"]["pending"] == 3)
     await until(lambda: stack.counts()["queue"]["depth"] > 2)
@@ -362,7 +366,7 @@ async def test_the_scheduler_runs_several_at_once_and_cancels_them_at_the_end(st
 
 async def test_the_queue_is_bounded(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("demo.engine.scheduler.QUEUE_LIMIT", 3)
-    slow = stack.workflow(time_scale=1.0)
+    slow = stack.workflow(share=0.1, time_scale=1.0)
     scheduler = Scheduler(slow, stack.statistics, interval_seconds=0.001, concurrency=0)
     working = asyncio.create_task(scheduler.run())
     await until(lambda: stack.counts()["queue"]["depth"] == 3)
