@@ -1,12 +1,12 @@
-"""A small real service for tests of the runner, and free ports for it."""
+"""A small real service for tests of the runner."""
 
-import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from deploy.native.runner import Port, Service
+from tests.tools import free_port
 
 SERVER = """
 import http.server, pathlib, sys, time
@@ -40,13 +40,6 @@ if READY == "dies":
     sys.exit("it dies at once")
 http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Handler).serve_forever()
 """
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def service(folder: Path, name: str = "service", ready: str = "ready", **changes: Any) -> Service:

@@ -16,20 +16,18 @@ import pytest
 
 from contract.ports import ENDPOINTS
 from deploy.urls import PAGES
-from tests.deploy.programs import free_port
 from tests.deploy.standins import ROOT, needed, provide
+from tests.tools import free_port
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("LOOKOUT_REHEARSAL") != "1", reason="opt-in: LOOKOUT_REHEARSAL=1, needs a Docker engine"
-)
+if os.environ.get("LOOKOUT_REHEARSAL") != "1":
+    pytest.skip("opt-in: LOOKOUT_REHEARSAL=1, needs a Docker engine", allow_module_level=True)
 
 
 class Stack:
     """A compose project of its own on free ports."""
 
     def __init__(self) -> None:
-        self.ports = {name: free_port() for name in ENDPOINTS}
-        self.ports["agents"] = 29830
+        self.ports = {name: free_port(endpoint.count) for name, endpoint in ENDPOINTS.items()}
         moved = {ENDPOINTS[name].variable: str(port) for name, port in self.ports.items()}
         self.environ = {
             **os.environ,

@@ -14,7 +14,8 @@ import pytest
 
 from deploy.native import process
 from deploy.native.runner import RunError, Runner
-from tests.deploy.programs import free_port, service
+from tests.deploy.programs import service
+from tests.tools import free_port
 
 
 @pytest.fixture
