@@ -26,6 +26,17 @@ def parts(stack: Stack) -> set[tuple[str, str]]:
     return {(name, component["status"]) for name, component in found.items()}
 
 
+def targets(stack: Stack) -> set[str]:
+    """Return the states that Prometheus' targets are in."""
+    return {target["health"] for target in stack.json("prometheus", "/api/v1/targets")["data"]["activeTargets"]}
+
+
+def rules(stack: Stack) -> set[str]:
+    """Return the states that Prometheus' rules are in."""
+    groups = stack.json("prometheus", "/api/v1/rules")["data"]["groups"]
+    return {rule["health"] for group in groups for rule in group["rules"]}
+
+
 def messages(stack: Stack, state: str) -> list[dict[str, Any]]:
     """Return the messages that tell of firing or resolved alerts."""
     received: list[dict[str, Any]] = stack.json("sink", "/messages")["messages"]
@@ -46,11 +57,9 @@ def everybody_knows(stack: Stack, alert: str, state: str, people: set[tuple[str,
 def test_all_that_was_started_works(stack: Stack) -> None:
     agents = stack.json("exporter", "/health")["component_health"]["agents"]
     assert sum(kind["healthy_instances"] for kind in agents.values() if isinstance(kind, dict)) == 12
-    targets = stack.json("prometheus", "/api/v1/targets")["data"]["activeTargets"]
-    assert {target["health"] for target in targets} == {"up"}
+    until(lambda: targets(stack) == {"up"}, "every target up")
     until(lambda: (stack.sample("sum(mcp_workflow_runs_total)") or 0) > 0, "workflow runs")
-    groups = stack.json("prometheus", "/api/v1/rules")["data"]["groups"]
-    assert {rule["health"] for group in groups for rule in group["rules"]} == {"ok"}
+    until(lambda: rules(stack) == {"ok"}, "every rule evaluated without an error")
 
 
 def test_a_stopped_agent_pages_and_its_return_resolves(stack: Stack) -> None:
