@@ -42,9 +42,10 @@ def _create(folder: Path) -> int:
 
 def _install(python: Path) -> int:
     """Run pip and show a line a package, so that a slow download is seen to move."""
-    pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
+    # Without pip's cache in the home folder: the machine stays as it is outside this checkout.
+    options = ["--disable-pip-version-check", "--no-cache-dir", "--no-input", "--progress-bar", "off"]
     constraints = ["-c", str(ROOT / "constraints.txt")] if (ROOT / "constraints.txt").exists() else []
-    command = [*pip, *constraints, "-e", f"{ROOT}[{EXTRAS}]"]
+    command = [str(python), "-m", "pip", "install", *options, *constraints, "-e", f"{ROOT}[{EXTRAS}]"]
     _say("installing the project and its dependencies (about a minute when nothing is cached)")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:  # noqa: S603
         for line in process.stdout or ():

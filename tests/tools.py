@@ -75,8 +75,9 @@ def _make_legacy_venv() -> None:
     print(f"tools: making {LEGACY_VENV} with {', '.join(LEGACY_PACKAGES)}", file=sys.stderr, flush=True)
     shutil.rmtree(LEGACY_VENV, ignore_errors=True)
     venv.create(LEGACY_VENV, with_pip=True)
-    pip = [str(LEGACY_VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, *LEGACY_PACKAGES], check=True)
+    options = ["--quiet", "--disable-pip-version-check", "--no-cache-dir"]
+    python = str(LEGACY_VENV / "bin" / "python")
+    subprocess.run([python, "-m", "pip", "install", *options, *LEGACY_PACKAGES], check=True)
 
 
 def fetch_all() -> None:

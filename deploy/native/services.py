@@ -208,11 +208,16 @@ class Table:
             config=(self._etc / "grafana" / "provisioning",),
             environ={
                 **GRAFANA,
+                # All that it writes stays here; its defaults lie in the folder where it is installed.
                 "GF_PATHS_DATA": self._data("grafana"),
+                "GF_PATHS_LOGS": self._data("grafana/log"),
+                "GF_PATHS_PLUGINS": self._data("grafana/plugins"),
+                "GF_LOG_MODE": "console",
                 "GF_PATHS_PROVISIONING": str(self._etc / "grafana" / "provisioning"),
                 "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": str(self._etc / "grafana/dashboards/overview.json"),
                 "GF_SERVER_HTTP_ADDR": "127.0.0.1",
                 "GF_SERVER_HTTP_PORT": self._number("grafana"),
+                "GF_SERVER_ROOT_URL": self.url("grafana", host="localhost"),
             },
         )
 

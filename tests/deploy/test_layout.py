@@ -159,3 +159,15 @@ def test_what_a_run_keeps_lies_below_its_state_folder(tmp_path: Path) -> None:
         for flag in ("--storage.tsdb.path=", "--storage.path=", "--config.file="):
             paths = [word.removeprefix(flag) for word in service.command if word.startswith(flag)]
             assert all(Path(path).is_relative_to(tmp_path / "state") for path in paths), service.name
+
+
+def test_grafana_writes_only_below_the_state_folder(tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "grafana"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n", encoding="utf-8")
+    program.chmod(0o755)
+    services = table(tmp_path, PATH=str(program.parent)).services()
+    environ = next(service.environ for service in services if service.name == "grafana")
+    written = [environ[f"GF_PATHS_{name}"] for name in ("DATA", "LOGS", "PLUGINS")]
+    assert all(Path(folder).is_relative_to(tmp_path / "state") for folder in written)
+    assert Path(environ["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]).name == "overview.json"
