@@ -28,6 +28,9 @@ from exporter.workflows.readings import Readings
 
 logger = logging.getLogger(__name__)
 
+YOUNG_SECONDS = 60.0
+"""How long after the start what was never measured counts as not measured yet; then it is unknown."""
+
 CheckResults = dict[str, tuple[Check, float | str]]
 
 
@@ -43,10 +46,12 @@ class Exporter:
     ) -> None:
         self.config = config
         self.clock = clock
+        self.started_at = clock()
         self.fleet = Fleet(instruments, clock)
         self.readings = Readings(instruments, clock)
         self.alerts = Alerts()
         self.checks: dict[HealthComponent, CheckResults] = {}
+        self._measured: set[HealthComponent] = set()
         self.target_files = TargetFiles(config)
         self._from_files: list[Target] = []
         self._is_ready = False
@@ -101,13 +106,17 @@ class Exporter:
         """Judge the system from what is known now."""
         now = self.clock()
         states = {kind: [agent.state(now) for agent in found] for kind, found in self.fleet.by_type().items()}
+        is_young = now - self.started_at < YOUNG_SECONDS
         components = [
-            score.agents(states),
+            score.agents(states, is_young=is_young),
             score.checks(HealthComponent.INFRASTRUCTURE, self.checks.get(HealthComponent.INFRASTRUCTURE, {})),
             score.workflows(self.readings.window()),
             score.checks(HealthComponent.SECURITY, self.checks.get(HealthComponent.SECURITY, {})),
         ]
-        criticals = sum(alert.is_critical for alert in self.alerts.alerts)
+        if is_young:
+            measured = self._measured | ({HealthComponent.WORKFLOWS} if self.readings.has_been_read() else set())
+            components = [one if one.name in measured else score.not_measured_yet(one) for one in components]
+        criticals = [alert.name for alert in self.alerts.alerts if alert.is_critical]
         return score.combine(components, self.config.health.weights, criticals)
 
     def exposition(self) -> bytes:
@@ -191,12 +200,15 @@ class Exporter:
         base = f"{api.url.rstrip('/')}{checks.PATH}?query="
 
         async def read() -> None:
-            await asyncio.gather(*(ask(results, name) for results in self.checks.values() for name in list(results)))
+            await asyncio.gather(*(ask(part, name) for part, results in self.checks.items() for name in list(results)))
 
-        async def ask(results: CheckResults, name: str) -> None:
+        async def ask(component: HealthComponent, name: str) -> None:
+            results = self.checks[component]
             check = results[name][0]
             http = self._clients.make(base + quote(check.query, safe=""), api.credentials, api.ca_file)
             results[name] = check, await checks.read(http, check, api.timeout)
+            if isinstance(results[name][1], float):
+                self._measured.add(component)
 
         return read
 

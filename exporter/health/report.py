@@ -10,7 +10,7 @@ from exporter.service import Exporter
 
 
 def report(exporter: Exporter) -> dict[str, Any]:
-    """Return the system's health: status, score, components, active alerts. Unknown values are null."""
+    """Return the system's health: status, score, reasons, components, active alerts. Unknown values are null."""
     now = exporter.clock()
     health = exporter.health()
     problem = exporter.alerts.problem
@@ -18,6 +18,7 @@ def report(exporter: Exporter) -> dict[str, Any]:
     return {
         "overall_status": health.status,
         "health_score": _rounded(health.score),
+        "reasons": [f"{reason.name}: {reason.matter}" for reason in health.reasons],
         "component_health": {part.name.value: _component(part) for part in health.components}
         | _agents(exporter, health, now),
         "active_alerts": None if problem else active,

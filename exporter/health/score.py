@@ -4,8 +4,9 @@ Unknown is neither healthy nor zero: what is unknown leaves the average, and is 
 """
 
 import enum
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from contract.vocabulary import HealthComponent, RunOutcome
 from exporter.config import Check
@@ -28,6 +29,7 @@ class Status(enum.StrEnum):
     DEGRADED = "degraded"
     UNHEALTHY = "unhealthy"
     UNKNOWN = "unknown"
+    STARTING = "starting"
     NOT_CONFIGURED = "not_configured"
 
 
@@ -38,6 +40,13 @@ class Part:
     name: str
     score: float | None
     detail: str
+    is_whole: bool = True
+    """Whether everything of it is known; a type with a stale agent is not."""
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it gives no reason to call its component anything but healthy."""
+        return self.is_whole and self.score is not None and status_of(self.score) is Status.HEALTHY
 
 
 @dataclass(frozen=True)
@@ -50,23 +59,41 @@ class Component:
     parts: Sequence[Part]
 
 
+class Reason(NamedTuple):
+    """Why the system is not healthy: a part or component, and what is the matter with it."""
+
+    name: str
+    matter: str
+
+
 @dataclass(frozen=True)
 class SystemHealth:
-    """The whole."""
+    """The whole, and why it is not healthy."""
 
     score: float | None
     status: Status
     components: Sequence[Component]
+    reasons: Sequence[Reason] = ()
 
 
-def agents(states: Mapping[str, Sequence[AgentState]]) -> Component:
-    """Judge the agents: the mean over types of the mean points of a type's agents."""
+def agents(states: Mapping[str, Sequence[AgentState]], *, is_young: bool = False) -> Component:
+    """Judge the agents: the mean over types of the mean points of a type's agents.
+
+    While the exporter is young, agents that were never probed are not held against them.
+    """
     parts = [_agent_type(name, found) for name, found in states.items() if found]
     component = _component(HealthComponent.AGENTS, parts, _mean)
-    is_blurred = any(state in (AgentState.UNKNOWN, AgentState.STALE) for found in states.values() for state in found)
-    if is_blurred and component.status is Status.HEALTHY:
-        return Component(component.name, component.score, Status.DEGRADED, parts)
-    return component
+    seen = {state for found in states.values() for state in found}
+    if component.status not in (Status.HEALTHY, Status.UNKNOWN) or not seen & {AgentState.UNKNOWN, AgentState.STALE}:
+        return component
+    if is_young and AgentState.STALE not in seen:
+        return replace(component, status=Status.STARTING)
+    return component if component.score is None else replace(component, status=Status.DEGRADED)
+
+
+def not_measured_yet(component: Component) -> Component:
+    """Return the component as one that the young exporter has not measured yet, where it is unknown."""
+    return replace(component, status=Status.STARTING) if component.status is Status.UNKNOWN else component
 
 
 def workflows(counts: Mapping[str, Mapping[RunOutcome, float] | None]) -> Component:
@@ -82,21 +109,41 @@ def checks(name: HealthComponent, results: Mapping[str, tuple[Check, float | str
     return _component(name, [_check(part, *result) for part, result in results.items()], min)
 
 
-def combine(components: Sequence[Component], weights: Mapping[HealthComponent, float], criticals: int) -> SystemHealth:
+def combine(
+    components: Sequence[Component], weights: Mapping[HealthComponent, float], criticals: Sequence[str] = ()
+) -> SystemHealth:
     """Make the system's score, the weighted mean of known components, and its status, the worst of them.
 
     A component that should be known and is not, and any firing critical alert, leave the system degraded at best.
     """
     known = [(c.score, weights.get(c.name, 1.0)) for c in components if c.score is not None]
     total = sum(weight for _, weight in known)
-    if not total:
-        return SystemHealth(None, Status.UNKNOWN, components)
-    score = sum(points * weight for points, weight in known) / total
-    statuses = {component.status for component in components}
+    score = sum(points * weight for points, weight in known) / total if total else None
+    status = _worst({component.status for component in components}, is_known=bool(total), is_alarmed=bool(criticals))
+    reasons = [reason for component in components for reason in _reasons(component)]
+    reasons += [Reason(name, "fires") for name in dict.fromkeys(criticals)]
+    return SystemHealth(score, status, components, reasons)
+
+
+def _worst(statuses: Set[Status], *, is_known: bool, is_alarmed: bool) -> Status:
+    if not is_known:
+        return Status.STARTING if Status.STARTING in statuses else Status.UNKNOWN
     if Status.UNHEALTHY in statuses:
-        return SystemHealth(score, Status.UNHEALTHY, components)
-    is_well = not criticals and statuses <= {Status.HEALTHY, Status.NOT_CONFIGURED}
-    return SystemHealth(score, Status.HEALTHY if is_well else Status.DEGRADED, components)
+        return Status.UNHEALTHY
+    if is_alarmed or statuses & {Status.DEGRADED, Status.UNKNOWN}:
+        return Status.DEGRADED
+    return Status.STARTING if Status.STARTING in statuses else Status.HEALTHY
+
+
+def _reasons(component: Component) -> list[Reason]:
+    """Say what keeps a component from being healthy: all of it, or its parts that are bad or unknown."""
+    if component.status is Status.STARTING:
+        return [Reason(component.name, "not measured yet")]
+    if component.status is Status.UNKNOWN:
+        return [Reason(component.name, "unknown")]
+    if component.status in (Status.HEALTHY, Status.NOT_CONFIGURED):
+        return []
+    return [Reason(part.name, part.detail) for part in component.parts if not part.is_well]
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -126,9 +173,11 @@ def _agent_type(name: str, states: Sequence[AgentState]) -> Part:
     points = [POINTS[state] for state in states if state in POINTS]
     up = sum(state in (AgentState.HEALTHY, AgentState.DEGRADED) for state in states)
     detail = f"{up} of {len(states)} healthy"
+    if odd := states.count(AgentState.DEGRADED):
+        detail += f", {odd} degraded"
     if missing := len(states) - len(points):
         detail += f", {missing} unknown"
-    return Part(name, _mean(points) if points else None, detail)
+    return Part(name, _mean(points) if points else None, detail, is_whole=not missing)
 
 
 def _workflow(name: str, ended: Mapping[RunOutcome, float] | None) -> Part:

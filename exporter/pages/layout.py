@@ -13,7 +13,7 @@ from exporter.health.score import status_of
 FOLDER = Path(__file__).parent / "templates"
 STYLE_PATH = "/assets/style.css"
 CACHE_SECONDS = 3600
-_SHORT_FORMS = frozenset({"cpu", "mcp", "api"})
+_SHORT_FORMS = {"cpu": "CPU", "mcp": "MCP", "api": "API", "slo": "SLO", "slos": "SLOs", "secops": "SecOps"}
 
 
 @cache
@@ -82,14 +82,14 @@ def seconds(value: float | None) -> str:
 
 
 def words(name: str) -> str:
-    """Turn a name into words: knowledge_base is "knowledge base"."""
-    return name.replace("_", " ")
+    """Turn a name into words: knowledge_base is "knowledge base"; short forms are written as people do, CPU."""
+    return " ".join(_SHORT_FORMS.get(word.lower(), word) for word in name.replace("_", " ").split(" "))
 
 
 def heading(name: str) -> str:
-    """Turn a name into words that begin a line; short forms stay in capitals."""
+    """Turn a name into words that begin a line."""
     text = words(name)
-    return text.upper() if text in _SHORT_FORMS else text[:1].upper() + text[1:]
+    return text[:1].upper() + text[1:]
 
 
 def tone(points: float | None) -> str:

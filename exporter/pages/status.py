@@ -18,12 +18,14 @@ REFRESH_SECONDS = 15
 SHOWN_PER_TYPE = 60
 """Instances of a type on the page, the worst first; the rest is counted."""
 SHOWN_ALERTS = 100
+SHOWN_REASONS = 6
 
 HEADLINES = {
     Status.HEALTHY: "All is well",
     Status.DEGRADED: "Degraded",
     Status.UNHEALTHY: "Unhealthy",
     Status.UNKNOWN: "Unknown",
+    Status.STARTING: "Starting",
     Status.NOT_CONFIGURED: "Nothing configured",
 }
 _WORST_FIRST = {state: place for place, state in enumerate(reversed(AgentState))}
@@ -52,6 +54,8 @@ def view(exporter: Exporter) -> dict[str, Any]:
         "links": _links(exporter),
         "health": health,
         "headline": HEADLINES[health.status],
+        "reasons": health.reasons[:SHOWN_REASONS],
+        "reasons_hidden": len(health.reasons[SHOWN_REASONS:]),
         "agents_up": sum(state in (AgentState.HEALTHY, AgentState.DEGRADED) for state in states),
         "agents_total": len(states),
         "alerts": [_alert(alert, now) for alert in active[:SHOWN_ALERTS]],

@@ -67,6 +67,10 @@ class Readings:
             reading.statistics, reading.read_at = told, self.clock()
             self._remember(reading, told)
 
+    def has_been_read(self) -> bool:
+        """Whether any source has ever told its statistics."""
+        return any(reading.statistics is not None for reading in self.by_source.values())
+
     def workflows(self) -> Iterator[tuple[Reading, Workflow]]:
         """Yield every workflow with its source; of two with one name the first source's counts."""
         seen: set[str] = set()

@@ -15,7 +15,7 @@ from contract.metrics import CATALOGUE
 from deploy.native import packages
 from exporter.exchange import HttpClient
 from exporter.outcome import ProbeResult
-from exporter.service import Exporter
+from exporter.service import YOUNG_SECONDS, Exporter
 from tests.exporter.running import Running, World, result_of, running, world
 from tests.exporter.servers import serving, until
 from tests.exporter.test_fleet import samples
@@ -70,6 +70,7 @@ async def test_health_is_the_seeds_document(whole: Running) -> None:
 async def test_dead_agent_degrades_the_system(whole: Running, around: World) -> None:
     around.broken.add("planner-2")
     found = await eventually_health(whole, overall_status="degraded")
+    assert found["reasons"] == ["planner: 1 of 2 healthy"]
     agents = found["component_health"]["agents"]
     assert (agents["status"], agents["score"]) == ("degraded", 75)
     (down,) = [one for one in agents["planner"]["instances"] if one["status"] == "unhealthy"]
@@ -111,6 +112,27 @@ async def test_unknown_is_neither_healthy_nor_zero(whole: Running, around: World
         assert (component["status"], component["score"]) == ("unknown", None)
     exposed = samples((await whole.text("/metrics")).encode())
     assert exposed["mcp_component_health_score"] == {("agents",): 100}
+
+
+async def test_young_exporter_is_starting_until_prometheus_has_data(tmp_path: Path, around: World) -> None:
+    around.broken = {"api"}
+    async with running(tmp_path / "exporter.yaml", around.config(alertmanager=None)) as started:
+        await until(lambda: started.exporter.fleet.has_been_probed() and started.exporter.readings.has_been_read())
+        young = await started.health()
+        page = await started.text("/")
+        started.exporter.started_at -= YOUNG_SECONDS
+        old = await started.health()
+        started.exporter.started_at += YOUNG_SECONDS
+        around.broken.clear()
+        await eventually_health(started, overall_status="healthy", reasons=[])
+        around.broken = {"api"}
+        again = await eventually_health(started, overall_status="degraded")
+    assert (young["overall_status"], young["component_health"]["security"]["status"]) == ("starting", "starting")
+    assert young["reasons"] == ["infrastructure: not measured yet", "security: not measured yet"]
+    assert "<h1>Starting</h1>" in page
+    assert "because: infrastructure not measured yet; security not measured yet</p>" in page
+    assert (old["overall_status"], old["reasons"]) == ("degraded", ["infrastructure: unknown", "security: unknown"])
+    assert again["reasons"], "what was known once is unknown now, however young the exporter is"
 
 
 async def test_metrics_are_one_valid_exposition(whole: Running) -> None:

@@ -10,6 +10,7 @@ from exporter.config import Check, Health
 from exporter.fleet import AgentState
 from exporter.health import score
 from exporter.health.score import Component, Status, SystemHealth
+from exporter.service import YOUNG_SECONDS
 
 UP, ODD, DOWN = AgentState.HEALTHY, AgentState.DEGRADED, AgentState.UNHEALTHY
 STALE, UNKNOWN = AgentState.STALE, AgentState.UNKNOWN
@@ -120,7 +121,7 @@ AGENTS = of(HealthComponent.AGENTS, 100, Status.HEALTHY)
 ABSENT = of(HealthComponent.SECURITY, None, Status.NOT_CONFIGURED)
 
 
-def combined(*components: Component, criticals: int = 0, **weights: float) -> SystemHealth:
+def combined(*components: Component, criticals: tuple[str, ...] = (), **weights: float) -> SystemHealth:
     chosen = {HealthComponent(name): weight for name, weight in weights.items()}
     return score.combine(components, chosen, criticals)
 
@@ -150,12 +151,70 @@ def test_worst_part_decides_the_status() -> None:
 
 
 def test_firing_critical_alert_leaves_the_system_degraded() -> None:
-    assert combined(AGENTS, criticals=1).status is Status.DEGRADED
+    assert combined(AGENTS, criticals=("AgentDown",)).status is Status.DEGRADED
 
 
 def test_nothing_known_is_unknown() -> None:
     health = combined(of(HealthComponent.AGENTS, None, Status.UNKNOWN), ABSENT)
     assert (health.score, health.status) == (None, Status.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("states", "status"),
+    [
+        ([UNKNOWN, UNKNOWN], Status.STARTING),
+        ([UP, UNKNOWN], Status.STARTING),
+        ([UP, UP], Status.HEALTHY),
+        ([UP, DOWN, UNKNOWN], Status.DEGRADED),
+        ([UP, STALE, UNKNOWN], Status.DEGRADED),
+    ],
+)
+def test_agents_not_probed_yet_do_not_degrade_a_young_system(states: list[AgentState], status: Status) -> None:
+    assert score.agents({"a": states}, is_young=True).status is status
+
+
+@pytest.mark.parametrize(
+    ("others", "status"),
+    [
+        ([], Status.STARTING),
+        ([of(HealthComponent.AGENTS, 100, Status.HEALTHY)], Status.STARTING),
+        ([of(HealthComponent.AGENTS, 75, Status.DEGRADED)], Status.DEGRADED),
+        ([of(HealthComponent.AGENTS, 0, Status.UNHEALTHY)], Status.UNHEALTHY),
+        ([AGENTS, of(HealthComponent.WORKFLOWS, None, Status.UNKNOWN)], Status.DEGRADED),
+    ],
+)
+def test_starting_hides_nothing_worse(others: list[Component], status: Status) -> None:
+    young = score.not_measured_yet(of(HealthComponent.INFRASTRUCTURE, None, Status.UNKNOWN))
+    assert combined(*others, young).status is status
+
+
+def test_only_what_is_unknown_is_not_measured_yet() -> None:
+    assert score.not_measured_yet(AGENTS) is AGENTS
+
+
+def test_reasons_name_every_part_that_is_not_well() -> None:
+    checks: dict[str, tuple[Check, float | str]] = {"cpu": (RATIO, 0.95), "disk": (RATIO, 0.1), "memory": (RATIO, "no")}
+    health = combined(
+        score.agents({"a": [UP, DOWN], "b": [UP], "c": [UP, STALE], "d": [ODD]}),
+        score.checks(HealthComponent.INFRASTRUCTURE, checks),
+        score.not_measured_yet(of(HealthComponent.WORKFLOWS, None, Status.UNKNOWN)),
+        of(HealthComponent.SECURITY, None, Status.UNKNOWN),
+        criticals=("AgentDown", "AgentDown"),
+    )
+    assert list(health.reasons) == [
+        ("a", "1 of 2 healthy"),
+        ("c", "1 of 2 healthy, 1 unknown"),
+        ("d", "1 of 1 healthy, 1 degraded"),
+        ("cpu", "95.0 %"),
+        ("memory", "no"),
+        ("workflows", "not measured yet"),
+        ("security", "unknown"),
+        ("AgentDown", "fires"),
+    ]
+
+
+def test_healthy_system_needs_no_reason() -> None:
+    assert combined(AGENTS, ABSENT).reasons == []
 
 
 def test_published_formula_names_every_number_of_the_code() -> None:
@@ -171,3 +230,6 @@ def test_published_formula_names_every_number_of_the_code() -> None:
     for number in (score.HEALTHY_FROM, score.DEGRADED_FROM, score.MIN_RUNS, *score.POINTS.values()):
         assert f"{number:g}" in page
     assert f"{defaults.window / 60:g} minutes" in page
+    assert f"younger than {YOUNG_SECONDS:g} seconds" in page
+    for status in Status:
+        assert f"`{status}`" in page

@@ -84,6 +84,7 @@ async def test_page_shows_what_is_broken(whole: Running, around: World) -> None:
     around.broken.add("planner-2")
     around.alerts = [alert("AgentDown"), alert("Quiet", state="suppressed")]
     page = await shows(whole, "2 of 3 agents healthy", "1 active alert", "1 silenced or inhibited")
+    assert "because: planner 1 of 2 healthy; AgentDown fires</p>" in page
     assert "<b>http_error</b> server/discover is answered with status 500" in page
     assert 'href="http://localhost:9820/runbooks/AgentDown"' in page
     assert page.index("planner-2</strong>") < page.index("planner-1</strong>"), "the worst come first"
@@ -259,3 +260,4 @@ def test_duration_is_told_as_people_read_it(value: float, text: str) -> None:
 def test_counts_and_names_are_told_as_people_read_them() -> None:
     assert [layout.count(value) for value in (0, 1204, 0.5)] == ["0", "1,204", "0.50"]
     assert [layout.heading(name) for name in ("cpu", "knowledge_base", "x")] == ["CPU", "Knowledge base", "X"]
+    assert [layout.words(name) for name in ("cpu_seconds", "planner")] == ["CPU seconds", "planner"]
