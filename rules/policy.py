@@ -8,7 +8,7 @@ import pydantic
 from pydantic import BeforeValidator, Field, StringConstraints
 
 from contract.config import Model
-from contract.fields import Duration, PositiveDuration
+from contract.fields import Duration, PositiveDuration, format_duration
 from contract.vocabulary import Component, Escalation, Severity
 from rules import conventions
 from rules.conditions import Condition
@@ -65,6 +65,15 @@ class Case(Model):
         return self
 
 
+class Cause(Model):
+    """An alert that has already told what another one would tell again."""
+
+    within: PositiveDuration
+    """For how long after it fired."""
+    equal: tuple[Label, ...] = ()
+    """The labels in which both must agree."""
+
+
 class Terms(Model):
     """What a person decides about one alert."""
 
@@ -81,9 +90,24 @@ class Terms(Model):
     dashboard: Dashboard = Dashboard()
     inhibits: dict[Name, tuple[Label, ...]] = {}
     """Policies that are only symptoms while this one fires, and the labels in which both must agree."""
+    quiet_after: dict[Name, Cause] = {}
+    """Policies whose alerts this one does not repeat, as its window still holds what they told."""
     lint: dict[str, Text] = {}
     """Checks that do not apply, each with the reason."""
     tests: dict[str, Case] = {}
+
+    def expression(self) -> str:
+        """Return the PromQL that is true while the alert has something new to tell."""
+        condition = self.condition.expression()
+        if not self.quiet_after:
+            return condition
+        return "\n".join((f"({condition})", *(_told(name, cause) for name, cause in self.quiet_after.items())))
+
+
+def _told(name: str, cause: Cause) -> str:
+    fired = f'ALERTS{{alertname="{conventions.alert_name(name)}", alertstate="firing"}}'
+    window = format_duration(cause.within)
+    return f"unless on ({', '.join(cause.equal)}) max_over_time({fired}[{window}])"
 
 
 class PolicyFile(Model):

@@ -12,7 +12,7 @@ from rules.policy import Policy
 def alerting_rule(policy: Policy, links: Links) -> dict[str, Any]:
     """Return one alerting rule."""
     terms = policy.terms
-    rule: dict[str, Any] = {"alert": policy.alert, "expr": terms.condition.expression()}
+    rule: dict[str, Any] = {"alert": policy.alert, "expr": terms.expression()}
     if terms.for_:
         rule["for"] = format_duration(terms.for_)
     if terms.keep_firing_for:
