@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     layout = Layout(state_folder())
     try:
-        COMMANDS[options.command](layout, Runner(layout.state))
+        COMMANDS[options.command](layout, Runner(layout.state, in_users_terms=layout.in_users_terms))
     except (RunError, SecretsError, MissingProgramError, AptError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

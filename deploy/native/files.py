@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 
@@ -18,11 +18,11 @@ def write_if_changed(file: Path, text: str, *, mode: int = 0o644) -> bool:
     return True
 
 
-def digest(paths: Iterable[Path], text: str = "") -> str:
-    """Return a digest of the text, the files, and every file in the folders, with their names."""
+def digest(paths: Iterable[Path], text: str = "", suffixes: Container[str] | None = None) -> str:
+    """Return a digest of the text, the files, and every file in the folders (of these suffixes), with their names."""
     result = hashlib.sha256(text.encode())
     for path in paths:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file() and file.suffix != ".pyc":
+            if file.is_file() and file.suffix != ".pyc" and (suffixes is None or file.suffix in suffixes):
                 result.update(f"{file}\0{file.stat().st_size}\0".encode() + file.read_bytes())
     return result.hexdigest()[:32]

@@ -4,6 +4,7 @@ Everything lies below one git-ignored folder; the committed files are read, neve
 """
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -68,6 +69,16 @@ class Layout:
         for old in set(_files(self.etc)) - written:
             old.unlink()
         return changes
+
+    def in_users_terms(self, text: str) -> str:
+        """Return a message about copies with the names of the files that they are copies of."""
+        names = {str(copy): source for copy, source in self._copies().items()}
+        pattern = re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))))
+        return pattern.sub(lambda match: self._name(names[match[0]]), text)
+
+    def _name(self, source: Path) -> str:
+        """Return a source as the user would write it."""
+        return str(source.relative_to(self.root) if source.is_relative_to(self.root) else source)
 
     def _copies(self) -> dict[Path, Path]:
         """Return every copy with its source."""

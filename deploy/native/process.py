@@ -145,10 +145,11 @@ def _reap(pid: int) -> None:
         return
 
 
-def last_lines(log: Path, count: int = 15) -> str:
-    """Return the end of a log file."""
+def last_lines(log: Path, count: int = 15, *, since: int = 0) -> str:
+    """Return the end of what a log file holds from a byte on; all of it counts where it became shorter since."""
     if not log.exists():
         return "(it wrote no log)"
+    size = log.stat().st_size
     with log.open("rb") as handle:
-        handle.seek(max(0, log.stat().st_size - 20_000))
+        handle.seek(max(since if since <= size else 0, size - 20_000))
         return "\n".join(handle.read().decode(errors="replace").splitlines()[-count:]) or "(it wrote no log)"

@@ -2,9 +2,10 @@
 
 import os
 import socket
+import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from deploy.native.packages import lock
 from deploy.native.process import Record
 
 READY_WITHIN_SECONDS = 60.0
+# What a program consists of; its folder may hold configuration too, which is reloaded.
+PROGRAM_SUFFIXES = frozenset({".py", ".html", ".css", ".js", ".svg", ".tmpl"})
 # The stack listens on loopback: a proxy of the environment must not come between.
 _opener = build_opener(ProxyHandler({}))
 
@@ -49,24 +52,33 @@ class Service:
     reload: str | None = None
     """URL to POST to after a change; without one a change starts the service again."""
     environ: Mapping[str, str] = field(default_factory=dict)
+    check: tuple[str, ...] | None = None
+    """Command that fails, and says why, when the service would refuse its configuration."""
     folder: Path | None = None
     """Where relative paths of the program start; the runner's own folder otherwise."""
 
     @property
     def program(self) -> str:
         """Digest of everything that only a new start can change, but for the command."""
-        return digest(self.code, f"{self.folder} {dict(self.environ)}")
+        return digest(self.code, f"{self.folder} {dict(self.environ)}", PROGRAM_SUFFIXES)
 
 
 class Runner:
     """The services of one state folder (records in `run/`, output in `log/`)."""
 
-    def __init__(self, state: Path, *, ready_within_seconds: float = READY_WITHIN_SECONDS) -> None:
-        """Take the state folder; nothing is started yet."""
+    def __init__(
+        self,
+        state: Path,
+        *,
+        ready_within_seconds: float = READY_WITHIN_SECONDS,
+        in_users_terms: Callable[[str], str] = str,
+    ) -> None:
+        """Take the state folder and what names the user's files in the services' messages; nothing is started yet."""
         self.records = state / "run"
         self.logs = state / "log"
         self._lock_file = state / "lock"
         self._ready_within_seconds = ready_within_seconds
+        self._in_users_terms = in_users_terms
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -75,11 +87,26 @@ class Runner:
             yield
 
     def up(self, services: Sequence[Service]) -> None:
-        """Start what does not run, in order, each when the one before is ready. Raises RunError."""
+        """Start what does not run, in order, each when the one before is ready. Raises RunError.
+
+        Configurations are checked first: while one is refused, nothing is started, stopped or reloaded.
+        """
+        self._check_configurations(services)
         to_start = [service for service in services if not self._keeps_running(service)]
         _check_ports(to_start)
         for service in to_start:
             self._start(service)
+
+    def _check_configurations(self, services: Sequence[Service]) -> None:
+        """Raise RunError with what each service says that would refuse its new configuration."""
+        records = process.recall(self.records)
+        changed = [s for s in services if s.check and _is_to_be_read(records.get(s.name), s)]
+        refusals = {service.name: said for service in changed if (said := _refusal(service))}
+        if refusals:
+            texts = [f"{name} refuses its configuration:\n{_indented(said)}" for name, said in refusals.items()]
+            raise RunError(
+                self._in_users_terms("\n".join([*texts, "Nothing was changed: what ran goes on as before."]))
+            )
 
     def _keeps_running(self, service: Service) -> bool:
         """Tell whether the service runs as it should; reload it after a change, end it when that is not enough."""
@@ -101,6 +128,7 @@ class Runner:
             _post(service.reload or "")
         except OSError as error:
             reason = error.read().decode(errors="replace").strip() if isinstance(error, HTTPError) else str(error)
+            reason = self._in_users_terms(reason)
             raise RunError(
                 f"{service.name} refuses its new configuration and keeps the one before: {reason}"
             ) from error
@@ -112,6 +140,7 @@ class Runner:
         began = time.monotonic()
         _say(f"{service.name}: starting", end=" ... ")
         log = self.logs / f"{service.name}.log"
+        since = log.stat().st_size if log.exists() else 0
         try:
             record = process.start(
                 service.name,
@@ -125,18 +154,19 @@ class Runner:
             )
         except OSError as error:
             raise RunError(f"{service.name} cannot be started: {error}") from error
-        self._wait_until_ready(service, record, log)
+        self._wait_until_ready(service, record, log, since)
         print(f"ready after {time.monotonic() - began:.1f} s", flush=True)
 
-    def _wait_until_ready(self, service: Service, record: Record, log: Path) -> None:
+    def _wait_until_ready(self, service: Service, record: Record, log: Path, since: int) -> None:
         deadline = time.monotonic() + self._ready_within_seconds
         while (answer := _answer(service.ready)) != "200":
             ended = not record.is_running
             if ended or time.monotonic() > deadline:
                 print("failed", flush=True)
                 what = "ended" if ended else f"is not ready after {self._ready_within_seconds:.0f} s ({answer})"
+                said = self._in_users_terms(process.last_lines(log, since=since))
                 raise RunError(
-                    f"{service.name} {what}. The end of {log}:\n{_indented(process.last_lines(log))}\n"
+                    f"{service.name} {what}. The end of {log}:\n{_indented(said)}\n"
                     "Mend that and run `make up` again (what runs stays), or `make down`."
                 )
             time.sleep(0.05)
@@ -144,6 +174,7 @@ class Runner:
     def reload(self, services: Sequence[Service]) -> None:
         """Let every running service that can read its configuration again. Raises RunError."""
         records = process.recall(self.records)
+        self._check_configurations([s for s in services if s.name in records and records[s.name].is_running])
         for service in services:
             record = records.get(service.name)
             if service.reload and record and record.is_running:
@@ -176,6 +207,26 @@ def _is_current(record: Record, service: Service) -> bool:
     """Tell whether the running process is the one that would be started now, apart from what it can reload."""
     same_program = record.command == service.command and record.code == service.program
     return same_program and (service.reload is not None or record.config == digest(service.config))
+
+
+def _is_to_be_read(record: Record | None, service: Service) -> bool:
+    """Tell whether the service does not run, or with another program or configuration."""
+    if record is None or not record.is_running:
+        return True
+    return not _is_current(record, service) or record.config != digest(service.config)
+
+
+def _refusal(service: Service) -> str:
+    """Return what the service's own check says against its configuration; nothing when it is accepted."""
+    result = subprocess.run(  # noqa: S603
+        service.check or (),
+        capture_output=True,
+        text=True,
+        cwd=service.folder,
+        env={**os.environ, **service.environ},
+    )
+    said = (result.stdout + result.stderr).strip() or f"its check ended with {result.returncode}"
+    return said if result.returncode else ""
 
 
 def _state(record: Record | None, service: Service) -> str:

@@ -67,14 +67,17 @@ class Table:
         ready: str,
         endpoints: tuple[str, ...],
         reload: str | None = None,
+        checks: bool = False,
         config: tuple[Path, ...] = (),
         environ: Mapping[str, str] = MappingProxyType({}),
     ) -> Service:
         """Return one of our own services."""
         name = package.removeprefix("demo.").replace("auth_sidecar", "sidecar")
+        command = (sys.executable, "-m", package, *arguments)
         return Service(
             name=name,
-            command=(sys.executable, "-m", package, *arguments),
+            command=command,
+            check=(*command, "--check") if checks else None,
             ready=ready,
             ports=self._ports(*endpoints),
             config=(self._secrets, *config),
@@ -129,6 +132,7 @@ class Table:
             ready=self.url("sidecar_admin", "/-/ready"),
             endpoints=("sidecar", "sidecar_admin"),
             reload=self.url("sidecar_admin", "/-/reload"),
+            checks=True,
             config=(file, file.with_name("roles.yaml")),
             environ={"LOOKOUT_AUDIT_FOLDER": self._data("audit")},
         )
@@ -141,6 +145,7 @@ class Table:
             ready=self.url("exporter", "/-/ready"),
             endpoints=("exporter",),
             reload=self.url("exporter", "/-/reload"),
+            checks=True,
             config=(file,),
         )
 

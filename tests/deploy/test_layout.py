@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,40 @@ def test_grafana_writes_only_below_the_state_folder(tmp_path: Path) -> None:
     written = [environ[f"GF_PATHS_{name}"] for name in ("DATA", "LOGS", "PLUGINS")]
     assert all(Path(folder).is_relative_to(tmp_path / "state") for folder in written)
     assert Path(environ["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]).name == "overview.json"
+
+
+def test_edited_configuration_beside_the_code_of_a_service_is_no_new_program(tmp_path: Path) -> None:
+    found = {service.name: service for service in table(tmp_path, PATH=str(tmp_path)).services()}
+    for name, file in (("exporter", "exporter.yaml"), ("sidecar", "roles.yaml")):
+        folder = tmp_path / "code" / name
+        folder.mkdir(parents=True)
+        moved = replace(found[name], code=(folder,))
+        (folder / "__main__.py").touch()
+        before = moved.program
+        (folder / file).write_text("edited", encoding="utf-8")
+        assert moved.program == before
+        (folder / "__main__.py").write_text("edited", encoding="utf-8")
+        assert moved.program != before
+
+
+def test_services_with_a_check_of_their_own_run_it_on_the_copy_they_read(tmp_path: Path) -> None:
+    found = {service.name: service for service in table(tmp_path, PATH=str(tmp_path)).services()}
+    for name in ("exporter", "sidecar"):
+        assert found[name].check == (*found[name].command, "--check")
+        assert str(found[name].config[1]) in found[name].command
+
+
+def test_messages_about_copies_name_the_files_of_the_user(tmp_path: Path) -> None:
+    made = layout(tmp_path)
+    made.write({})
+    copies = [
+        made.etc / "lookout/exporter.yaml",
+        made.etc / "lookout/roles.yaml",
+        made.etc / "prometheus/prometheus.yml",
+    ]
+    told = made.in_users_terms("\n".join(f"{copy}:3: agents: bad" for copy in copies))
+    assert told.splitlines() == [
+        "exporter/exporter.yaml:3: agents: bad",
+        "auth_sidecar/roles.yaml:3: agents: bad",
+        "rules/prometheus.yml:3: agents: bad",
+    ]

@@ -95,3 +95,10 @@ def test_last_lines_are_the_last(tmp_path: Path) -> None:
 
 def test_missing_log_is_said_to_be_missing(tmp_path: Path) -> None:
     assert process.last_lines(tmp_path / "x.log") == "(it wrote no log)"
+
+
+def test_last_lines_begin_where_asked_and_at_the_start_of_a_log_that_became_shorter(tmp_path: Path) -> None:
+    log = tmp_path / "service.log"
+    log.write_text("before\nsince\n", encoding="utf-8")
+    assert process.last_lines(log, since=7) == "since"
+    assert process.last_lines(log, since=1000) == "before\nsince"
