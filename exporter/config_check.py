@@ -62,6 +62,8 @@ def _check_agents(config: ExporterConfig) -> Iterator[Finding]:
 
 
 def _check_timing(location: Location, defaults: ProbeSettings, settings: ProbeSettings) -> Iterator[Finding]:
+    if location != ("defaults",) and not settings.model_fields_set & {"timeout", "interval"}:
+        return  # Both come from the defaults, and a mistake is reported where it is written.
     merged = resolve(defaults, settings)
     if merged["timeout"] > merged["interval"]:
         field = "timeout" if "timeout" in settings.model_fields_set else "interval"

@@ -21,6 +21,11 @@ MISTAKES = {
     "no duration": (AGENT + "  interval: 0s\n", 5, "agents.0.interval: a duration of nothing"),
     "timeout too long": (AGENT + "  timeout: 1h\n", 5, "agents.0.timeout: the timeout is longer than the interval"),
     "interval too short": (AGENT + "  interval: 1s\n", 5, "agents.0.interval: the timeout is longer than the interval"),
+    "timeout of all too long": (
+        "defaults:\n  timeout: 1h\n" + AGENT + AGENT.replace("agents:\n", "").replace("name: a", "name: b"),
+        2,
+        "defaults.timeout: the timeout is longer than the interval",
+    ),
     "missing key": ("agents:\n- name: a\n  type: planner\n", 2, "agents.0.url: the key is missing (add it)"),
     "bad url": (AGENT.replace("http:", "ftp:"), 4, "agents.0.url: 'ftp://a:1/mcp' is not an http or https URL"),
     "secret in url": (AGENT.replace("a:1", "u:p@a:1"), 4, "agents.0.url: the URL holds credentials"),
