@@ -8,7 +8,7 @@ import pytest
 from contract.config import ConfigError
 from contract.ports import ENDPOINTS
 from contract.vocabulary import RunOutcome
-from demo.faults.catalogue import EXPECTATIONS, Fault
+from demo.faults.catalogue import EXPECTATIONS, Fault, about
 from exporter.config_check import load
 from exporter.workflows.document import read
 
@@ -47,7 +47,7 @@ def test_the_table_of_faults_says_what_happens(fault: Fault) -> None:
     expected = EXPECTATIONS[fault]
     _, _, alert, after, told = cells(f"`{fault}`")
     assert alert == expected.alert
-    assert after == f"{expected.after_minutes} min"
+    assert after == about(expected.message_seconds)
     assert told == ", ".join(CHANNEL_NAMES[channel] for channel in expected.channels)
 
 

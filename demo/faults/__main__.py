@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 
 from demo import options
-from demo.faults.catalogue import EXPECTATIONS, Expectation, Fault
+from demo.faults.catalogue import EXPECTATIONS, Fault, about
 
 
 class Refused(Exception):
@@ -41,21 +41,24 @@ def story(fault: Fault) -> str:
     expected = EXPECTATIONS[fault]
     watch = f"http://localhost:{options.port('exporter')}"
     lines = [f"{fault}: {expected.does}.", f"  at once   {expected.look}", f"  watch     {watch}"]
-    lines.append(f"  alert     {_alert(expected)}")
-    if expected.channels:
-        lines.append(f"  channels  {', '.join(expected.channels)}")
-        pages = ", pages under /pagerduty" if "pagerduty" in expected.channels else ""
-        lines.append(f"  messages  http://localhost:{options.port('sink')}{pages}")
+    pages = ", pages under /pagerduty" if "pagerduty" in expected.channels else ""
+    lines.append(f"  alert     {expected.alert}, its message about {about(expected.message_seconds)} after the break")
+    lines.append(f"  channels  {', '.join(expected.channels)}")
+    lines.append(f"  messages  http://localhost:{options.port('sink')}{pages}")
     if expected.also:
-        lines.append(f"  also      {', '.join(expected.also)} may come when it goes on: it spends an error budget")
+        lines.append(f"  also      {', '.join(expected.also)} may follow when it goes on")
     lines.append(f"  end it    make demo-heal   (or: python -m demo.faults heal {fault})")
     return "\n".join(lines)
 
 
-def _alert(expected: Expectation) -> str:
-    if not expected.alert:
-        return "none: no shipped policy is for this; look at the overview dashboard"
-    return f"{expected.alert}, when it has lasted {expected.after_minutes} min, plus up to a minute for scrapes"
+def ending(fault: Fault, lasted_seconds: float) -> str:
+    """Return when the resolved message of a healed fault comes, if one comes."""
+    expected = EXPECTATIONS[fault]
+    if lasted_seconds < expected.message_seconds:
+        due = about(expected.message_seconds)
+        return f"{expected.alert}: its message was due about {due} after the break; healed before, it may never come"
+    first, last = map(about, expected.resolved_seconds)
+    return f"{expected.alert}: the resolved message comes {first} to {last} from now"
 
 
 def listing(active: dict[str, Any]) -> str:
@@ -63,7 +66,7 @@ def listing(active: dict[str, Any]) -> str:
     lines = []
     for fault in Fault:
         mark = f"broken for {_since(active[fault])}" if fault in active else ""
-        lines.append(f"{fault:<18} {EXPECTATIONS[fault].alert or '-':<20} {mark or EXPECTATIONS[fault].does}")
+        lines.append(f"{fault:<18} {EXPECTATIONS[fault].alert:<20} {mark or EXPECTATIONS[fault].does}")
         lines += [f"{'':<18} {name}: {value}" for name, value in active.get(fault, {}).items() if name != "since"]
     return "\n".join(lines)
 
@@ -100,7 +103,8 @@ async def act(settings: argparse.Namespace) -> str:
     healed = [name for name in before if settings.fault in (None, name)]
     if not healed:
         return "nothing was broken"
-    return f"healed: {', '.join(healed)}; the resolved messages follow when the alert's condition has cleared"
+    endings = [f"  {ending(Fault(name), time.time() - before[name]['since'])}" for name in healed]
+    return "\n".join([f"healed: {', '.join(healed)}", *endings])
 
 
 def main() -> None:

@@ -20,9 +20,9 @@ from demo import wire
 from demo.agents.__main__ import DOWN_AGENT, FAIL_EVERY, SLOW_AGENT, SLOW_SECONDS, effects
 from demo.agents.conduct import Conduct
 from demo.agents.fleet import Agent, build, names
-from demo.faults.__main__ import Refused, ask, listing, story
+from demo.faults.__main__ import Refused, ask, ending, listing, story
 from demo.faults.bad_tokens import Intruder
-from demo.faults.catalogue import EXPECTATIONS, Fault
+from demo.faults.catalogue import EXPECTATIONS, GROUPING, Fault, about
 from demo.faults.control import control_app
 from demo.faults.effects import Burners, Faults
 from tests.demo.conftest import until
@@ -210,10 +210,12 @@ async def test_the_command_line_breaks_lists_and_heals(fleet: Fleet) -> None:
     control = ("--control", fleet.control)
     code, out, _ = await cli(*control, "break", "agent-down")
     assert code == 0
-    for expected in ("planner-2", "AgentDown", "2 min", "slack, email, pagerduty", "make demo-heal"):
+    for expected in ("planner-2", "AgentDown", "about 2½ min", "slack, email, pagerduty", "make demo-heal"):
         assert expected in out
     assert "broken for" in (await cli(*control, "list"))[1]
-    assert "healed: agent-down" in (await cli(*control, "heal"))[1]
+    healed = (await cli(*control, "heal"))[1]
+    assert "healed: agent-down" in healed
+    assert "may never come" in healed
     assert "nothing was broken" in (await cli(*control, "heal", "cpu"))[1]
 
 
@@ -230,18 +232,59 @@ def test_every_fault_tells_its_story(fault: Fault) -> None:
     told = story(fault)
     assert EXPECTATIONS[fault].does in told
     assert f"heal {fault}" in told
-    assert (EXPECTATIONS[fault].alert or "no shipped policy") in told
+    assert EXPECTATIONS[fault].alert in told
+    assert f"about {about(EXPECTATIONS[fault].message_seconds)} after the break" in told
 
 
-@pytest.mark.parametrize("fault", [fault for fault in Fault if EXPECTATIONS[fault].alert])
+def test_times_are_told_as_people_say_them() -> None:
+    assert [about(seconds) for seconds in (14, 38, 54, 55, 140, 150, 690)] == [
+        *("10 s", "40 s", "50 s", "1 min", "2½ min", "2½ min", "11½ min")
+    ]
+
+
+def test_the_resolved_message_is_told_only_when_there_was_a_message() -> None:
+    assert "30 s to 1½ min from now" in ending(Fault.AGENT_DOWN, 200)
+    assert "3 min to 4 min from now" in ending(Fault.BAD_TOKENS, 60)
+    assert "due about 2½ min" in ending(Fault.AGENT_DOWN, 100)
+
+
+def seconds(duration: str) -> int:
+    """Return the seconds of `90s`, `2m` or `1h`."""
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]
+
+
+def policies() -> dict[str, dict[str, Any]]:
+    """Return every shipped policy by the name of its alert."""
+    named: dict[str, dict[str, Any]] = {}
+    for file in (ROOT / "rules" / "policies").glob("*.yaml"):
+        named |= yaml.safe_load(file.read_text(encoding="utf-8"))["policies"]
+    return {alert_name(name): policy for name, policy in named.items()}
+
+
+def alert_name(name: str) -> str:
+    """Return the name of a policy's alert."""
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+@pytest.mark.parametrize("fault", list(Fault))
 def test_what_a_fault_promises_is_what_its_policy_says(fault: Fault) -> None:
-    files = (ROOT / "rules" / "policies").glob("*.yaml")
-    policies: dict[str, Any] = {}
-    for file in files:
-        policies |= yaml.safe_load(file.read_text(encoding="utf-8"))["policies"]
-    promised = EXPECTATIONS[fault]
-    named = {"".join(part.capitalize() for part in name.split("_")): policy for name, policy in policies.items()}
+    promised, named = EXPECTATIONS[fault], policies()
     policy = named[promised.alert]
-    assert set(promised.also) <= set(named)
+    held_back = {alert_name(name) for name in policy.get("inhibits", {})}
+    assert set(promised.also) <= set(named) - held_back
     assert sorted(policy["channels"]) == sorted(promised.channels)
-    assert policy.get("for", "1m") == f"{promised.after_minutes}m"
+    assert policy["severity"] == promised.severity
+    assert seconds(policy.get("for", "0s")) == promised.holds_seconds
+    assert promised.clears_seconds > seconds(policy.get("keep_firing_for", "0s"))
+
+
+@pytest.mark.parametrize("severity", list(GROUPING))
+def test_groups_wait_as_long_as_alertmanager_lets_them(severity: str) -> None:
+    text = (ROOT / "alertmanager" / "generated" / "alertmanager.yml").read_text(encoding="utf-8")
+    waits = {
+        (seconds(route["group_wait"]), seconds(route["group_interval"]))
+        for channel in yaml.safe_load(text)["route"]["routes"]
+        for route in channel.get("routes", ())
+        if route["matchers"] == [f'severity="{severity}"']
+    }
+    assert waits == {GROUPING[severity]}
