@@ -6,6 +6,7 @@ The deadline is the caller's: an `asyncio.timeout` around the whole probe also e
 import asyncio
 import contextlib
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -44,12 +45,22 @@ class Transcript:
     """Exchanges of one probe, for a person; secrets are left out when they are noted."""
 
     lines: list[str] = field(default_factory=list)
+    _began_at: float = 0.0
+
+    def began(self) -> None:
+        """Note when a step begins: a token, a request and its answer."""
+        self._began_at = time.perf_counter()
 
     def sent(self, method: str, url: URL, headers: Headers, body: bytes | None) -> None:
         """Note a request."""
         self.lines.append(f"> {method} {url}")
         self.lines += [f"> {name}: {_shown(name, value)}" for name, value in headers.items()]
         self.lines += [f"> {body.decode('utf-8', 'replace')}"] if body else []
+
+    def cut_off(self) -> None:
+        """Note that the probe's time was up before this step had its answer."""
+        waited = time.perf_counter() - self._began_at
+        self.lines.append(f"! {ProbeOutcome.TIMEOUT}: the time was up {waited:.3f}s into this step, without an answer")
 
     def received(self, answer: Answer | Failure) -> None:
         """Note an answer, its body cut at 2,000 characters."""
@@ -102,16 +113,28 @@ class HttpClient:
         An answer that is an event stream is read up to the first event that `is_last_event` accepts, whose data
         becomes the body. `on_headers` is called as soon as there are headers, for what must survive a timeout.
         """
+        if self._transcript is None:
+            return await self._send(method, headers, body, is_last_event, on_headers)
+        self._transcript.began()
+        try:
+            answer = await self._send(method, headers, body, is_last_event, on_headers)
+        except asyncio.CancelledError:
+            # The deadline around the probe ends what is under way by cancelling it.
+            self._transcript.cut_off()
+            raise
+        self._transcript.received(answer)
+        return answer
+
+    async def _send(
+        self, method: str, headers: Headers, body: bytes | None, is_last: Any, on_headers: Any
+    ) -> Answer | Failure:
         authorization = await self.token.header()
         if isinstance(authorization, Failure):
             return authorization
         sent = {**headers, "Authorization": authorization} if authorization else headers
         if self._transcript is not None:
             self._transcript.sent(method, self.url, sent, body)
-        answer = await self._exchange(method, sent, body, is_last_event, on_headers)
-        if self._transcript is not None:
-            self._transcript.received(answer)
-        return answer
+        return await self._exchange(method, sent, body, is_last, on_headers)
 
     async def _exchange(
         self, method: str, headers: Headers, body: bytes | None, is_last: Any, on_headers: Any

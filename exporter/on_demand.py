@@ -20,7 +20,7 @@ TIMEOUT_OFFSET_SECONDS = 0.5
 SCRAPE_TIMEOUT = "X-Prometheus-Scrape-Timeout-Seconds"
 
 _HELP = {
-    "probe_success": "Whether the probe found the agent healthy.",
+    "probe_success": "Whether the probe found the agent healthy; degraded counts as healthy, see probe_mcp_outcome.",
     "probe_duration_seconds": "How long the probe took.",
     "probe_http_status_code": "Status of the last HTTP answer, 0 when there was none.",
     "probe_mcp_outcome": "How the probe ended; 1 for the outcome it had.",

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from exporter.exchange import HttpClient
 from exporter.outcome import ProbeResult
 from exporter.service import YOUNG_SECONDS, Exporter
 from tests.exporter.running import Running, World, result_of, running, world
-from tests.exporter.servers import serving, until
+from tests.exporter.servers import DISCOVERED, http, read_request, rpc_result, serving, until
 from tests.exporter.test_fleet import samples
 from tests.exporter.test_hostile_servers import silent
 from tests.exporter.test_observations import alert
@@ -201,6 +202,33 @@ async def test_debug_shows_why_nothing_came_back(tmp_path: Path) -> None:
         text = await started.text("/probe?target=gone&debug=true")
     assert "\n! connect_error: ClientConnectorError" in text
     assert "probe_success 0" in text
+
+
+async def test_debug_shows_which_step_had_no_answer_in_time(tmp_path: Path) -> None:
+    async def slow_to_list(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while (await read_request(reader)).rpc["method"] == "server/discover":
+            writer.write(http(200, rpc_result({**DISCOVERED, "capabilities": {"tools": {}}})))
+        await reader.read()
+
+    async with serving(slow_to_list) as url:
+        agent = {"name": "slow", "type": "planner", "url": url, "timeout": "300ms", "interval": "1m"}
+        async with running(tmp_path / "exporter.yaml", {"agents": [agent]}) as started:
+            text = await started.text("/probe?target=slow&debug=true")
+    asked = text.index("> Mcp-Method: tools/list")
+    assert re.search(r"^! timeout: the time was up 0\.\d+s into this step, without an answer$", text[asked:], re.M)
+    assert "Outcome: degraded (the server answered, but its tools did not within 0.3s)" in text
+    assert "probe_success 1\n" in text
+    assert "# HELP probe_success Whether the probe found the agent healthy; degraded counts as healthy" in text
+
+
+async def test_debug_shows_that_there_was_no_token(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("s")
+    (tmp_path / "secret").chmod(0o600)
+    client = {"token_url": "http://127.0.0.1:1/token", "client_id": "a", "client_secret_file": "secret"}
+    agent = {"name": "a", "type": "planner", "url": "http://127.0.0.1:1/mcp", "credentials": "own"}
+    async with running(tmp_path / "exporter.yaml", {"agents": [agent], "credentials": {"own": client}}) as started:
+        text = await started.text("/probe?target=a&debug=true")
+    assert "\n! auth_error: no token from http://127.0.0.1:1/token" in text
 
 
 @pytest.mark.parametrize(
