@@ -19,6 +19,8 @@ SHOWN_PER_TYPE = 60
 """Instances of a type on the page, the worst first; the rest is counted."""
 SHOWN_ALERTS = 100
 SHOWN_REASONS = 6
+SLOW_SECONDS = 2.0
+"""A healthy agent whose last probe took longer is marked as slow; the policy agent_slow has the same limit."""
 
 HEADLINES = {
     Status.HEALTHY: "All is well",
@@ -86,10 +88,15 @@ def _alert(alert: Alert, now: float) -> dict[str, Any]:
 
 
 def _type(name: str, agents: list[Agent], now: float) -> dict[str, Any]:
-    instances = sorted((_instance(agent, now) for agent in agents), key=lambda one: _WORST_FIRST[one["state"]])
+    instances = sorted((_instance(agent, now) for agent in agents), key=_rank)
     up = sum(one["state"] in (AgentState.HEALTHY, AgentState.DEGRADED) for one in instances)
     shown = instances[:SHOWN_PER_TYPE]
     return {"name": name, "up": up, "total": len(agents), "instances": shown, "hidden": len(instances) - len(shown)}
+
+
+def _rank(instance: dict[str, Any]) -> tuple[int, bool]:
+    """Order instances for the page: the worst states first, and within a state the slow ones."""
+    return _WORST_FIRST[instance["state"]], not instance["is_slow"]
 
 
 def _instance(agent: Agent, now: float) -> dict[str, Any]:
@@ -101,6 +108,7 @@ def _instance(agent: Agent, now: float) -> dict[str, Any]:
         "outcome": result.outcome if result else None,
         "detail": result.detail if result else "not probed yet",
         "latency": result.duration_seconds if result else None,
+        "is_slow": result is not None and result.outcome.is_healthy and result.duration_seconds > SLOW_SECONDS,
         "age": now - agent.probed_at if result else None,
         "server": f"{identity.server_name} {identity.server_version}".strip() if identity else "",
         "protocol": identity.protocol_version if identity else "",

@@ -11,7 +11,7 @@ import pytest
 
 from contract.vocabulary import ProbeOutcome
 from exporter.outcome import Identity, ProbeResult
-from exporter.pages import layout, runbooks
+from exporter.pages import layout, runbooks, status
 from tests.exporter.running import Running, World, running, world
 from tests.exporter.servers import until
 from tests.exporter.test_app import settled
@@ -168,6 +168,20 @@ async def test_large_type_shows_its_worst_instances(tmp_path: Path, around: Worl
     assert "p-77</strong>" in page
     assert page.count("</strong>") == 60
     assert "and 40 more" in page
+
+
+async def test_slow_agent_is_marked_and_comes_before_the_quick_ones(whole: Running) -> None:
+    agents = whole.exporter.fleet.agents
+    whole.exporter.fleet.record(agents["planner-1"], ProbeResult(ProbeOutcome.OK, 2.0))
+    whole.exporter.fleet.record(agents["planner-2"], ProbeResult(ProbeOutcome.OK, 2.4))
+    planner = next(one for one in status.view(whole.exporter)["types"] if one["name"] == "planner")
+    assert [(one["name"], one["is_slow"]) for one in planner["instances"]] == [
+        ("planner-2", True),
+        ("planner-1", False),
+    ]
+    assert '<span class="number slow">slow: 2.40 s</span>' in str(
+        layout.page("status.html", **status.view(whole.exporter)).text
+    )
 
 
 async def test_every_runbook_is_a_page(whole: Running) -> None:
