@@ -4,6 +4,23 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+# `.env` as Compose reads it, for every runtime; only our own names, and the environment wins.
+read_env_file() {
+    while IFS= read -r line; do
+        [ -n "$line" ] || continue
+        name=${line%%=*} value=${line#*=}
+        case $value in
+            \"*\"*) value=${value#\"} value=${value%%\"*} ;;
+            "'"*"'"*) value=${value#"'"} value=${value%%"'"*} ;;
+            *) value=$(echo "${value%% #*}" | sed 's/[[:space:]]*$//') ;;
+        esac
+        if ! printenv "$name" >/dev/null; then export "$name=$value"; fi
+    done <<LINES
+$(tr -d '\r' <.env | sed -n 's/^[[:space:]]*\(export[[:space:]][[:space:]]*\)\{0,1\}\(LOOKOUT_[A-Z0-9_]*\)[[:space:]]*=[[:space:]]*/\2=/p')
+LINES
+}
+if [ -f .env ]; then read_env_file; fi
+
 state=${LOOKOUT_STATE:-.lookout}
 # Compose cannot count: the range is made here, or written into .env as LOOKOUT_AGENTS_PORTS.
 if [ -n "${LOOKOUT_AGENTS_PORT:-}" ]; then
@@ -63,10 +80,18 @@ still_mounted() {
     done
 }
 
+runs() {
+    [ -n "$(docker compose ps --quiet "$1" </dev/null)" ]
+}
+
 # A file that an editor replaced is another one than the container has mounted: that service is started again.
 compose_reload() {
+    code=0
     while read -r service files; do
-        if still_mounted "$service" "$files"; then
+        if ! runs "$service"; then
+            echo "$service: not running; \`make up\` starts it" >&2
+            code=1
+        elif still_mounted "$service" "$files"; then
             docker compose kill --signal HUP "$service" </dev/null
         else
             docker compose restart "$service" </dev/null
@@ -77,6 +102,7 @@ sidecar auth_sidecar/sidecar.yaml:/etc/lookout/sidecar.yaml auth_sidecar/roles.y
 prometheus rules/prometheus.yml:/etc/prometheus/prometheus.yml
 alertmanager alertmanager/generated/alertmanager.yml:/etc/alertmanager/alertmanager.yml
 FILES
+    return $code
 }
 
 chosen=$(runtime)
@@ -95,7 +121,7 @@ case ${1:-}/$chosen in
     status/compose) docker compose ps ;;
     reload/native) native deploy.native reload ;;
     reload/compose) compose_reload ;;
-    break/native | heal/native) native demo.faults "$@" ;;
+    break/native | heal/native) native deploy.native "$@" ;;
     break/compose | heal/compose) tools demo.faults --control http://agents:9827 "$@" ;;
     *)
         echo "usage: deploy/stack.sh up|down|clean|status|reload|break FAULT|heal [FAULT]" >&2

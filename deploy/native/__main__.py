@@ -1,12 +1,15 @@
-"""Run the stack without Docker: python -m deploy.native up|down|status|reload|check."""
+"""Run the stack without Docker: python -m deploy.native up|down|status|reload|break FAULT|heal [FAULT]|check."""
 
 import argparse
+import os
+import subprocess
 import sys
 
 from deploy.native.apt import AptError
 from deploy.native.check import check
 from deploy.native.layout import Layout, state_folder
 from deploy.native.packages import MissingProgramError, fetch_missing
+from deploy.native.ports import Ports, PortsError
 from deploy.native.runner import RunError, Runner
 from deploy.native.services import NEEDED, Table
 from deploy.prepare import SecretsError
@@ -18,10 +21,18 @@ install it (https://grafana.com/docs/grafana/latest/setup-grafana/installation/)
 Docker with Compose, where it is included. The status page shows the essence without it."""
 
 
+def use_ports(layout: Layout, runner: Runner) -> None:
+    """Put the ports of the running stack into the environment, which everything here reads. Raises PortsError."""
+    if runner.is_running():
+        os.environ.update(Ports(layout.state).of_running(os.environ))
+
+
 def up(layout: Layout, runner: Runner) -> None:
     """Start everything that does not run yet, and print where it is."""
     fetch_missing(NEEDED)
     with runner.locked():
+        use_ports(layout, runner)
+        Ports(layout.state).remember(os.environ)
         for change in layout.write():
             print(f"secrets: {change}")
         services = Table(layout).services()
@@ -41,15 +52,25 @@ def down(_layout: Layout, runner: Runner) -> None:
 
 def status(layout: Layout, runner: Runner) -> None:
     """Print what runs."""
+    use_ports(layout, runner)
     for name, state, url in runner.status(Table(layout).services()):
         print(f"{name:<14} {state:<16} {url}")
 
 
 def reload(layout: Layout, runner: Runner) -> None:
-    """Bring the configuration copies up to date and let the services read them."""
+    """Bring the configuration copies up to date and let the services read them. Raises RunError."""
     with runner.locked():
+        use_ports(layout, runner)
         layout.write()
-        runner.reload(Table(layout).services())
+        missing = runner.reload(Table(layout).services())
+    if missing:
+        raise RunError("\n".join(f"{name}: not running; `make up` starts it" for name in missing))
+
+
+def fault(layout: Layout, runner: Runner, arguments: list[str]) -> int:
+    """Break or heal the demo where it runs; return the exit code."""
+    use_ports(layout, runner)
+    return subprocess.run([sys.executable, "-m", "demo.faults", *arguments]).returncode  # noqa: S603
 
 
 def check_all(layout: Layout, _runner: Runner) -> None:
@@ -58,17 +79,22 @@ def check_all(layout: Layout, _runner: Runner) -> None:
 
 
 COMMANDS = {"up": up, "down": down, "status": status, "reload": reload, "check": check_all}
+FAULT_COMMANDS = ("break", "heal")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command says; 1 and a message when it cannot."""
     parser = argparse.ArgumentParser(prog="deploy.native", description=__doc__)
-    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("command", choices=[*COMMANDS, *FAULT_COMMANDS])
+    parser.add_argument("fault", nargs="*", help="for break and heal: what")
     options = parser.parse_args(arguments)
     layout = Layout(state_folder())
+    runner = Runner(layout.state, in_users_terms=layout.in_users_terms)
     try:
-        COMMANDS[options.command](layout, Runner(layout.state, in_users_terms=layout.in_users_terms))
-    except (RunError, SecretsError, MissingProgramError, AptError, ValueError) as error:
+        if options.command in FAULT_COMMANDS:
+            return fault(layout, runner, [options.command, *options.fault])
+        COMMANDS[options.command](layout, runner)
+    except (RunError, PortsError, SecretsError, MissingProgramError, AptError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -171,14 +171,19 @@ class Runner:
                 )
             time.sleep(0.05)
 
-    def reload(self, services: Sequence[Service]) -> None:
-        """Let every running service that can read its configuration again. Raises RunError."""
+    def is_running(self) -> bool:
+        """Tell whether anything that was started here still runs."""
+        return any(record.is_running for record in process.recall(self.records).values())
+
+    def reload(self, services: Sequence[Service]) -> list[str]:
+        """Let every service that can read its configuration again; return those that do not run. Raises RunError."""
         records = process.recall(self.records)
-        self._check_configurations([s for s in services if s.name in records and records[s.name].is_running])
+        running = {name: record for name, record in records.items() if record.is_running}
+        self._check_configurations([service for service in services if service.name in running])
         for service in services:
-            record = records.get(service.name)
-            if service.reload and record and record.is_running:
-                self._reload(service, record)
+            if service.reload and service.name in running:
+                self._reload(service, running[service.name])
+        return [service.name for service in services if service.reload and service.name not in running]
 
     def down(self) -> int:
         """End everything that was started here, last started first, and nothing else; return how many still ran."""

@@ -172,7 +172,7 @@ def test_faults_reach_the_agents_of_either_runtime(door: Door) -> None:
     door.open("break", "cpu")
     door.docker()
     door.open("break", "cpu")
-    assert door.called("python") == ["python -m demo.faults break cpu"]
+    assert door.called("python") == ["python -m deploy.native break cpu"]
     assert door.called("docker compose run")[0].endswith("demo.faults --control http://agents:9827 break cpu")
 
 
@@ -195,9 +195,61 @@ def test_compose_reload_signals_services_whose_file_is_the_mounted_one(door: Doo
     for name in replaced | same:
         (door.root / name).parent.mkdir(parents=True, exist_ok=True)
         (door.root / name).write_text("replaced" if name in replaced else "same", encoding="utf-8")
-    door.program("bin/docker", RECORDER + 'case "$*" in "compose exec"*) printf same;; esac\n')
+    door.program(
+        "bin/docker", RECORDER + 'case "$*" in "compose exec"*) printf same;; "compose ps --quiet "*) echo id;; esac\n'
+    )
     assert door.open("reload", LOOKOUT_RUNTIME="compose").returncode == 0
     restarted = {line.split()[-1] for line in door.called("docker compose restart")}
     assert restarted == {"exporter", "sidecar"}
     signalled = {line.split()[-1] for line in door.called("docker compose kill --signal HUP")}
     assert signalled == {"prometheus", "alertmanager"}
+
+
+def test_compose_reload_says_what_does_not_run_and_fails(door: Door) -> None:
+    door.program("bin/docker", RECORDER + 'case "$*" in "compose ps --quiet sidecar") echo id;; esac\n')
+    result = door.open("reload", LOOKOUT_RUNTIME="compose")
+    assert result.returncode == 1
+    assert "exporter: not running; `make up` starts it" in result.stderr
+    assert "sidecar: not running" not in result.stderr
+
+
+ENV_FILE = """\
+# LOOKOUT_IDP_PORT=1
+LOOKOUT_EXPORTER_PORT=20001
+  export LOOKOUT_SINK_PORT = "20002" # quoted
+LOOKOUT_ENGINE_PORT='20003'
+LOOKOUT_GRAFANA_PORT=20004   # a remark
+LOOKOUT_AGENTS_PORT=20100
+COMPOSE_PROFILES=elsewhere
+LOOKOUT_PROMETHEUS_PORT=20005"""
+
+
+def variables_of_up(door: Door, **environ: str) -> dict[str, str]:
+    (door.root / ".env").write_text(ENV_FILE, encoding="utf-8")
+    door.program(".venv/bin/python", '#!/bin/sh\nenv >> "$CALLS"\n')
+    assert door.open("up", **environ).returncode == 0
+    pairs = (line.partition("=") for line in door.called("LOOKOUT_") + door.called("COMPOSE_"))
+    return {name: value for name, _, value in pairs}
+
+
+def test_env_file_is_read_natively_too_for_our_own_names(door: Door) -> None:
+    assert variables_of_up(door) == {
+        "LOOKOUT_EXPORTER_PORT": "20001",
+        "LOOKOUT_SINK_PORT": "20002",
+        "LOOKOUT_ENGINE_PORT": "20003",
+        "LOOKOUT_GRAFANA_PORT": "20004",
+        "LOOKOUT_AGENTS_PORT": "20100",
+        "LOOKOUT_AGENTS_PORTS": "20100-20111",
+        "LOOKOUT_PROMETHEUS_PORT": "20005",
+    }
+
+
+def test_environment_wins_over_the_env_file(door: Door) -> None:
+    assert variables_of_up(door, LOOKOUT_SINK_PORT="30000")["LOOKOUT_SINK_PORT"] == "30000"
+
+
+@pytest.mark.parametrize("text", ["", "\n", "OTHER=1\n"])
+def test_env_file_without_our_names_changes_nothing(door: Door, text: str) -> None:
+    (door.root / ".env").write_text(text, encoding="utf-8")
+    result = door.open("up")
+    assert (result.returncode, result.stderr) == (0, "")

@@ -218,7 +218,7 @@ def test_reload_reaches_running_services_only(tmp_path: Path, runner: Runner) ->
     runs, does_not = service(tmp_path, "runs"), service(tmp_path, "does_not")
     runner.up([runs])
     (tmp_path / "runs.conf").write_text("second", encoding="utf-8")
-    runner.reload([runs, does_not])
+    assert runner.reload([runs, does_not]) == ["does_not"]
     assert body(runs.ready) == "second"
     assert runner.status([runs, does_not])[1][1] == "not started"
 
