@@ -15,6 +15,13 @@ from deploy.native.runner import Port, Service
 NEEDED = ("prometheus", "alertmanager", "node_exporter")
 """Programs that are not ours; Grafana is welcome but not needed."""
 
+# Debian turns these on; without systemd's bus or with no folder of text files each scrape would log an error. No rule
+# and no dashboard reads them. Elsewhere than on Linux there is no collector of systemd to turn off.
+NODE_EXPORTER_WITHOUT = (
+    "--no-collector.textfile",
+    *(["--no-collector.systemd"] if sys.platform == "linux" else []),
+)
+
 
 class Table:
     """Makes the services of one layout and environment."""
@@ -195,6 +202,7 @@ class Table:
             command=(
                 str(packages.locate_for_use("node_exporter")),
                 f"--web.listen-address=127.0.0.1:{self._number('node_exporter')}",
+                *NODE_EXPORTER_WITHOUT,
             ),
             ready=self.url("node_exporter", "/"),
             ports=self._ports("node_exporter"),

@@ -5,14 +5,17 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 import yaml
 
 from contract.ports import ENDPOINTS
 from deploy.native.layout import ROOT, Layout, state_folder
+from deploy.native.runner import Runner
 from deploy.native.services import Table
 from deploy.prepare import OWN_LIST
+from tests.tools import free_port
 
 MOVED = {e.variable: str(20000 + 100 * n) for n, e in enumerate(ENDPOINTS.values())}
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
@@ -209,3 +212,21 @@ def test_messages_about_copies_name_the_files_of_the_user(tmp_path: Path) -> Non
         "auth_sidecar/roles.yaml:3: agents: bad",
         "rules/prometheus.yml:3: agents: bad",
     ]
+
+
+def test_node_exporter_scrapes_without_errors_in_its_log(tmp_path: Path) -> None:
+    found = {service.name: service for service in table(tmp_path, PATH=str(tmp_path)).services()}
+    made = found["node-exporter"]
+    port = free_port()
+    listen = [f"--web.listen-address=127.0.0.1:{port}" if "listen-address" in word else word for word in made.command]
+    runner = Runner(tmp_path / "run", ready_within_seconds=20)
+    ready = f"http://127.0.0.1:{port}/metrics"
+    try:
+        runner.up([replace(made, command=tuple(listen), ready=ready, ports=())])
+        with urlopen(ready, timeout=10) as answer:
+            metrics = answer.read().decode()
+    finally:
+        runner.down()
+    assert "node_cpu_seconds_total" in metrics
+    log = (runner.logs / "node-exporter.log").read_text(encoding="utf-8")
+    assert not [line for line in log.splitlines() if "collector failed" in line or "collector=textfile" in line]
