@@ -81,7 +81,7 @@ setup: $(READY) ## Make the Python environment in .venv (the other targets do it
 .PHONY: clean
 clean: ## Stop everything and remove what make made: data, volumes, packages and the Python environment
 	@deploy/stack.sh clean
-	@rm -rf .lookout $(VENV) $(VENV).lock
+	@rm -rf .lookout $(VENV) $(VENV).lock mcp_lookout.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(READY): pyproject.toml $(wildcard constraints.txt) deploy/bootstrap.py
 	@python=$$($(FIND_PYTHON)); \

@@ -94,9 +94,14 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command in FAULT_COMMANDS:
             return fault(layout, runner, [options.command, *options.fault])
         COMMANDS[options.command](layout, runner)
+        sys.stdout.flush()
     except (RunError, PortsError, SecretsError, MissingProgramError, AptError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # Whoever read has seen enough (`make status | head`). What is still buffered must not fail at the very end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0 if options.command == "status" else 1
     except KeyboardInterrupt:
         print("\ninterrupted; `make down` ends what was started", file=sys.stderr)
         return 130

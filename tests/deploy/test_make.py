@@ -253,3 +253,10 @@ def test_env_file_without_our_names_changes_nothing(door: Door, text: str) -> No
     (door.root / ".env").write_text(text, encoding="utf-8")
     result = door.open("up")
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_clean_leaves_nothing_that_make_made() -> None:
+    recipe = make("--dry-run", "clean", "VENV=.venv").stdout
+    removed = set(recipe.splitlines()[-1].split()[2:])
+    made = {".venv", ".venv.lock", ".lookout", "mcp_lookout.egg-info", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
+    assert made <= removed

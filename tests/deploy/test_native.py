@@ -69,3 +69,15 @@ def test_summary_leaves_out_what_does_not_run() -> None:
 )
 def test_every_endpoint_has_a_page_in_the_summary(endpoint: str) -> None:
     assert endpoint in {name for _, name, _ in PAGES}
+
+
+def test_status_whose_reader_has_seen_enough_ends_quietly(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "deploy.native", "status"]
+    environ = {**os.environ, "LOOKOUT_STATE": str(tmp_path)}
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = subprocess.run(
+        command, cwd=ROOT, env=environ, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60
+    )
+    os.close(writer)
+    assert (result.returncode, result.stderr) == (0, "")
