@@ -100,7 +100,7 @@ def _card(message: Message, now: float) -> Html:
         top,
         tag("h2", message.title),
         refused,
-        None if message.html else _text(message),
+        _gist(message) if message.html else _text(message),
         _fields(message),
         _links(message),
         tag("div", _mail(message), _original(message), class_="folds"),
@@ -120,6 +120,16 @@ def _text(message: Message) -> Html | None:
     if not message.text:
         return None
     return tag("div", rich(message.text, is_escaped=message.channel == "slack"), class_="text")
+
+
+def _gist(message: Message) -> Html | None:
+    """Return what the text of a mail says beyond title, fields and links, which the card shows anyway."""
+    shown = " ".join([message.title, *(value for _, value in message.fields)])
+    named = tuple(f"{label}:" for label, _ in (*message.fields, *message.links))
+    lines = (line.strip() for line in message.text.splitlines())
+    kept = [line for line in lines if not line.startswith(named) and line.removeprefix("* ") not in shown]
+    said = "\n".join(line for line in kept if line.removeprefix("since ") not in shown)
+    return tag("div", rich(said), class_="text") if said else None
 
 
 def _fields(message: Message) -> Html | None:

@@ -82,6 +82,12 @@ def _link_errors(event: Json) -> list[str]:
     ]
 
 
+def _label(name: str) -> str:
+    """Return the name of a detail as people read it; Alertmanager counts alerts as `num_firing` and `num_resolved`."""
+    words = name.replace("_", " ")
+    return (f"{words[4:]} alerts" if name.startswith("num_") else words).capitalize()
+
+
 def read(event: Json, dedup_key: str) -> Message:
     """Return what an event says."""
     payload = event["payload"] if isinstance(event.get("payload"), dict) else {}
@@ -97,9 +103,7 @@ def read(event: Json, dedup_key: str) -> Message:
         channel="pagerduty",
         title=title[:1024],
         text="\n".join(value for value in values.values() if "\n" in value),
-        fields=tuple(
-            (name.replace("_", " ").capitalize(), value) for name, value in values.items() if "\n" not in value
-        ),
+        fields=tuple((_label(name), value) for name, value in values.items() if "\n" not in value),
         alert=known.alert,
         state=ACTIONS.get(str(event.get("event_action")), ""),
         severity=known.severity,

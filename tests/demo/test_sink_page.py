@@ -147,6 +147,17 @@ async def test_a_mail_is_framed_without_rights(sink: Running) -> None:
     await sink.get("/messages/99/html", status=404)
 
 
+async def test_a_mail_tells_on_its_card_what_is_not_shown_otherwise(sink: Running) -> None:
+    text = (
+        "[CRITICAL] AgentDown: planner-2 is down\n\nWhere:     planner-2\nSince:     12:00 UTC\n\n"
+        "* planner-2 is down\n  since 12:00 UTC\n  Every probe has failed.\n\nRunbook:   http://x.example/r\n"
+    )
+    fields, links = (("Where", "planner-2"), ("Since", "12:00 UTC")), (("Runbook", "http://x.example/r"),)
+    title = "[CRITICAL] AgentDown: planner-2 is down"
+    sink.store.add(Message("email", title, text, fields=fields, links=links, html="<p>x</p>"))
+    assert '<div class="text">Every probe has failed.</div>' in await sink.get("/")
+
+
 async def test_the_page_renews_itself_unless_paused(sink: Running) -> None:
     assert 'http-equiv="refresh"' in await sink.get("/")
     paused = await sink.get("/?channel=slack&pause=1")

@@ -64,6 +64,12 @@ async def test_the_routing_key_is_kept_nowhere(sink: Running) -> None:
     assert ROUTING_KEY not in str(sink.store.all())
 
 
+async def test_counts_of_alerts_are_told_in_words(sink: Running) -> None:
+    await sink.enqueue(changed(custom_details={"num_firing": "1", "num_resolved": "2", "agent_type": "planner"}))
+    (message,) = sink.store.all()
+    assert message.fields == (("Firing alerts", "1"), ("Resolved alerts", "2"), ("Agent type", "planner"))
+
+
 async def test_a_trigger_without_a_dedup_key_gets_one(sink: Running) -> None:
     event = {name: value for name, value in TRIGGER.items() if name != "dedup_key"}
     _, first = await sink.enqueue(event)
