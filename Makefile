@@ -32,6 +32,10 @@ status: ## Show what runs and where
 reload: ## Let the running services read their configuration again
 	@deploy/stack.sh reload
 
+.PHONY: check-config
+check-config: ## Check your exporter.yaml, sidecar.yaml and roles.yaml: every mistake with its line and mend
+	@deploy/stack.sh check-config
+
 .PHONY: demo-break
 demo-break: ## Break something: FAULT=agent-down, agent-slow, bad-tokens, tool-errors, workflow-failures or cpu
 	@deploy/stack.sh break "$(FAULT)"

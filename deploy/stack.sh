@@ -105,6 +105,28 @@ FILES
     return $code
 }
 
+# `checked MODULE FILE SERVICE`: the module's own check, in the container of the service; its files are named as in this checkout.
+checked() {
+    if said=$(docker compose run --rm --no-deps --no-TTY --quiet-pull "$3" "$1" \
+        "--config=/etc/lookout/$2" --check </dev/null 2>&1); then
+        echo "$2: valid"
+    else
+        echo "$2: refused"
+        echo "$said" | sed -e 's|/etc/lookout/exporter\.yaml|exporter/exporter.yaml|g' \
+            -e 's|/etc/lookout/sidecar\.yaml|auth_sidecar/sidecar.yaml|g' \
+            -e 's|/etc/lookout/roles\.yaml|auth_sidecar/roles.yaml|g'
+        return 1
+    fi
+}
+
+compose_check() {
+    docker compose run --rm --no-TTY --quiet-pull prepare </dev/null >/dev/null
+    code=0
+    checked exporter exporter.yaml exporter || code=1
+    checked auth_sidecar sidecar.yaml sidecar || code=1
+    return $code
+}
+
 chosen=$(runtime)
 case ${1:-}/$chosen in
     up/native) native deploy.native up ;;
@@ -121,10 +143,12 @@ case ${1:-}/$chosen in
     status/compose) docker compose ps ;;
     reload/native) native deploy.native reload ;;
     reload/compose) compose_reload ;;
+    check-config/native) native deploy.native check-config ;;
+    check-config/compose) compose_check ;;
     break/native | heal/native) native deploy.native "$@" ;;
     break/compose | heal/compose) tools demo.faults --control http://agents:9827 "$@" ;;
     *)
-        echo "usage: deploy/stack.sh up|down|clean|status|reload|break FAULT|heal [FAULT]" >&2
+        echo "usage: deploy/stack.sh up|down|clean|status|reload|check-config|break FAULT|heal [FAULT]" >&2
         exit 2
         ;;
 esac

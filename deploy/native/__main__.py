@@ -1,4 +1,4 @@
-"""Run the stack without Docker: python -m deploy.native up|down|status|reload|break FAULT|heal [FAULT]|check."""
+"""Run the stack without Docker: python -m deploy.native up|down|status|reload|break|heal|check|check-config."""
 
 import argparse
 import os
@@ -78,7 +78,12 @@ def check_all(layout: Layout, _runner: Runner) -> None:
     check(layout.root)
 
 
-COMMANDS = {"up": up, "down": down, "status": status, "reload": reload, "check": check_all}
+def check_ours(layout: Layout, _runner: Runner) -> None:
+    """Check the configuration of the exporter and the sidecar, which needs no other program."""
+    check(layout.root, only_ours=True)
+
+
+COMMANDS = {"up": up, "down": down, "status": status, "reload": reload, "check": check_all, "check-config": check_ours}
 FAULT_COMMANDS = ("break", "heal")
 
 

@@ -10,22 +10,24 @@ from deploy.native.layout import Layout
 from deploy.native.runner import RunError
 
 
-def check(root: Path) -> None:
-    """Run each program's own check and print what it says; raises RunError when one refuses."""
+def check(root: Path, *, only_ours: bool = False) -> None:
+    """Run each program's own check (or only those of our services) and print what it says.
+
+    Raises RunError when one refuses.
+    """
     with tempfile.TemporaryDirectory(prefix="lookout-check-") as temporary:
         layout = Layout(Path(temporary) / "native", root)
         layout.write()
-        refused = [name for name, command in commands(layout.etc) if not _accepts(name, command, layout.etc)]
+        chosen = ours(layout.etc) if only_ours else commands(layout.etc)
+        refused = [name for name, command in chosen if not _accepts(name, command, layout)]
     if refused:
         raise RunError(f"refused: {', '.join(refused)}")
 
 
 def commands(etc: Path) -> list[tuple[str, list[str]]]:
     """Return (file, command that checks it)."""
-    lookout = etc / "lookout"
     return [
-        ("exporter.yaml", [sys.executable, "-m", "exporter", "--config", f"{lookout / 'exporter.yaml'}", "--check"]),
-        ("sidecar.yaml", [sys.executable, "-m", "auth_sidecar", "--config", f"{lookout / 'sidecar.yaml'}", "--check"]),
+        *ours(etc),
         (
             "prometheus.yml",
             [f"{packages.locate('promtool')}", "check", "config", f"{etc / 'prometheus/prometheus.yml'}"],
@@ -37,9 +39,18 @@ def commands(etc: Path) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _accepts(name: str, command: list[str], etc: Path) -> bool:
+def ours(etc: Path) -> list[tuple[str, list[str]]]:
+    """Return the same for the files that our own services read; nothing is fetched for these."""
+    files = {"exporter": "exporter.yaml", "auth_sidecar": "sidecar.yaml"}
+    return [
+        (name, [sys.executable, "-m", package, "--config", f"{etc / 'lookout' / name}", "--check"])
+        for package, name in files.items()
+    ]
+
+
+def _accepts(name: str, command: list[str], layout: Layout) -> bool:
     result = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
     print(f"{name}: {'valid' if result.returncode == 0 else 'refused'}", flush=True)
     if result.returncode:
-        print((result.stdout + result.stderr).replace(f"{etc}/", ""), flush=True)
+        print(layout.in_users_terms(result.stdout + result.stderr).strip(), flush=True)
     return result.returncode == 0

@@ -260,3 +260,27 @@ def test_clean_leaves_nothing_that_make_made() -> None:
     removed = set(recipe.splitlines()[-1].split()[2:])
     made = {".venv", ".venv.lock", ".lookout", "mcp_lookout.egg-info", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
     assert made <= removed
+
+
+def test_check_config_asks_either_runtime(door: Door) -> None:
+    assert door.open("check-config").returncode == 0
+    assert door.called("python") == ["python -m deploy.native check-config"]
+    door.docker()
+    result = door.open("check-config")
+    assert (result.returncode, result.stdout) == (0, "exporter.yaml: valid\nsidecar.yaml: valid\n")
+    prepare, exporter, sidecar = door.called("docker compose run")
+    assert prepare.endswith(" prepare")
+    assert exporter.endswith(" exporter exporter --config=/etc/lookout/exporter.yaml --check")
+    assert sidecar.endswith(" sidecar auth_sidecar --config=/etc/lookout/sidecar.yaml --check")
+
+
+def test_check_config_under_compose_names_the_files_of_the_user(door: Door) -> None:
+    refusals = 'echo "/etc/lookout/exporter.yaml:3: bad, /etc/lookout/roles.yaml:4: bad" >&2; exit 2'
+    door.program("bin/docker", f'#!/bin/sh\ncase "$*" in *" exporter exporter "*) {refusals};; esac\n')
+    result = door.open("check-config")
+    assert result.returncode == 1
+    assert result.stdout.splitlines() == [
+        "exporter.yaml: refused",
+        "exporter/exporter.yaml:3: bad, auth_sidecar/roles.yaml:4: bad",
+        "sidecar.yaml: valid",
+    ]

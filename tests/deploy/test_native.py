@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from contract.ports import ENDPOINTS
-from deploy.native.check import commands
+from deploy.native.check import check, commands
 from deploy.native.layout import ROOT
+from deploy.native.runner import RunError
 from deploy.urls import PAGES, summary
 
 
@@ -81,3 +82,30 @@ def test_status_whose_reader_has_seen_enough_ends_quietly(tmp_path: Path) -> Non
     )
     os.close(writer)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_check_config_looks_at_the_files_of_our_own_services(tmp_path: Path) -> None:
+    result = native("check-config", state=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.splitlines() == ["exporter.yaml: valid", "sidecar.yaml: valid"]
+
+
+@pytest.mark.parametrize(
+    ("file", "key"), [("exporter/exporter.yaml", "defaults:"), ("auth_sidecar/sidecar.yaml", "roles_file:")]
+)
+def test_check_names_the_file_of_the_user_with_the_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, key: str
+) -> None:
+    root = tmp_path / "repository"
+    for folder in ("exporter", "auth_sidecar"):
+        for source in (ROOT / folder).glob("*.yaml"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            (root / folder / source.name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    text = (root / file).read_text(encoding="utf-8")
+    line = text[: text.index(f"\n{key}") + 1].count("\n") + 1
+    (root / file).write_text(text.replace(f"\n{key}", f"\nmis_{key}"), encoding="utf-8")
+    with pytest.raises(RunError, match=f"refused: {Path(file).name}"):
+        check(root, only_ours=True)
+    said = capsys.readouterr().out
+    assert f"{file}:{line}: mis_{key}" in said
+    assert "lookout-check-" not in said
