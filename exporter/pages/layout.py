@@ -8,6 +8,7 @@ import jinja2
 from aiohttp import web
 
 from contract.web import release
+from exporter.config import ExporterConfig
 from exporter.health.score import status_of
 
 FOLDER = Path(__file__).parent / "templates"
@@ -38,10 +39,16 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def page(template: str, **values: Any) -> web.Response:
+def page(template: str, status: int = 200, **values: Any) -> web.Response:
     """Render a template as an HTML answer that nobody keeps."""
     text = _environment().get_template(template).render(values)
-    return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-store"})
+    return web.Response(status=status, text=text, content_type="text/html", headers={"Cache-Control": "no-store"})
+
+
+def tabs(config: ExporterConfig) -> list[tuple[str, str]]:
+    """Return the links at the top of every page, beside our own pages."""
+    apis = [("Prometheus", config.prometheus), ("Alertmanager", config.alertmanager)]
+    return [*config.links.items(), *((name, api.link) for name, api in apis if api)]
 
 
 def add_style(app: web.Application) -> None:

@@ -9,7 +9,7 @@ from contract.vocabulary import RunOutcome
 from exporter.fleet import Agent, AgentState
 from exporter.health.alerts import Alert
 from exporter.health.score import FAILED, Status
-from exporter.pages.layout import add_style, page, tone
+from exporter.pages.layout import add_style, page, tabs, tone
 from exporter.service import Exporter
 from exporter.workflows.document import Workflow
 from exporter.workflows.readings import Reading
@@ -53,7 +53,8 @@ def view(exporter: Exporter) -> dict[str, Any]:
     active = [alert for alert in exporter.alerts.alerts if not alert.is_suppressed]
     return {
         "refresh_seconds": REFRESH_SECONDS,
-        "links": _links(exporter),
+        "links": tabs(exporter.config),
+        "tab": "status",
         "health": health,
         "headline": HEADLINES[health.status],
         "reasons": health.reasons[:SHOWN_REASONS],
@@ -70,12 +71,6 @@ def view(exporter: Exporter) -> dict[str, Any]:
         "has_sources": bool(exporter.readings.by_source),
         "window": exporter.config.health.window,
     }
-
-
-def _links(exporter: Exporter) -> list[tuple[str, str]]:
-    config = exporter.config
-    apis = [("Prometheus", config.prometheus), ("Alertmanager", config.alertmanager)]
-    return [*config.links.items(), *((name, api.link) for name, api in apis if api)]
 
 
 def _alert(alert: Alert, now: float) -> dict[str, Any]:

@@ -195,6 +195,61 @@ async def test_every_runbook_is_a_page(whole: Running) -> None:
         Page(page)
 
 
+async def test_list_of_runbooks_tells_severity_and_meaning_by_group(whole: Running) -> None:
+    index = await whole.text("/runbooks/")
+    Page(index)
+    groups = [layout.heading(name) for name in sorted(path.stem for path in Path("rules/policies").glob("*.yaml"))]
+    assert re.findall(r'<h2 id="group-\d+">([^<]+) <span', index) == groups
+    card = index[index.index('href="/runbooks/agent_down"') :]
+    card = card[: card.index("</a>")]
+    assert '<span class="pill">critical</span>' in card
+    assert "Every probe of one agent has failed for at least 2 minutes: no connection" in card
+
+
+async def test_unknown_runbook_is_a_page_with_a_way_back(whole: Running) -> None:
+    code, text, headers = await whole.get("/runbooks/%3Cb%3Ex")
+    assert (code, headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+    assert "<code>&lt;b&gt;x</code>" in text
+    assert 'href="/runbooks/"' in text
+    Page(text)
+
+
+@pytest.mark.parametrize("path", ["/", "/runbooks/", "/runbooks/agent_down", "/runbooks/nowhere"])
+async def test_every_page_has_the_same_tabs(whole: Running, path: str) -> None:
+    _, text, _ = await whole.get(path)
+    nav = text[text.index("<nav>") : text.index("</nav>")]
+    assert re.findall(r">(\w+)</a>", nav) == ["Status", "Runbooks", "Grafana", "Prometheus", "Alertmanager"]
+    assert nav.count("aria-current") == 1
+
+
+async def test_runbook_leads_to_where_the_services_are(tmp_path: Path, around: World) -> None:
+    (tmp_path / "books").mkdir()
+    text = "# A\n\n`http://localhost:9820/x`, `http://localhost:9093/y`, http://localhost:3000/z and http://localhost:90901/.\n"
+    (tmp_path / "books" / "a.md").write_text(text + "\n```promql\nup\n```\n")
+    prometheus = {"url": around.url, "public_url": "https://metrics.example/base/"}
+    alertmanager = {"url": around.url, "public_url": "http://localhost:19093"}
+    config = around.config(
+        prometheus=prometheus,
+        alertmanager=alertmanager,
+        links={"Grafana": "http://localhost:13000/d/overview"},
+        runbooks="books",
+    )
+    async with running(tmp_path / "exporter.yaml", config) as started:
+        page = await started.text("/runbooks/a")
+        _, odd, _ = await started.get("/runbooks/a", Host='a"<b>')
+    links = Page(page).links
+    for link in (
+        f"{started.url}/x",
+        "http://localhost:19093/y",
+        "http://localhost:13000/z",
+        "http://localhost:90901/",
+        "https://metrics.example/base/graph?g0.expr=up&g0.tab=1",
+    ):
+        assert link in links
+    assert f"<code>{started.url}/x</code></a>" in page, "the text is what the link is"
+    assert '"<b>' not in odd
+
+
 @pytest.mark.parametrize(
     "path",
     [
