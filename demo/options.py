@@ -1,8 +1,9 @@
 """What the command lines of the demo services share: where to listen, where the others are, where secrets lie."""
 
 import argparse
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from contract import ports
@@ -44,6 +45,20 @@ def port(endpoint: str) -> int:
         return ports.port(endpoint)
     except ValueError as error:
         exit_with(ConfigError([Problem("environment", 1, "", str(error), "give a number from 1 to 65535")]))
+
+
+@contextlib.contextmanager
+def listening(endpoint: str, host: str, number: int, option: str = "--port") -> Iterator[None]:
+    """End the process with one line and code 1 when what is done inside cannot listen there.
+
+    An empty `endpoint` is one that no environment variable moves.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        move = f"{ports.ENDPOINTS[endpoint].variable} or {option}" if endpoint else option
+        raise SystemExit(f"cannot listen on {host}:{number}: {reason} (another port: {move})") from None
 
 
 def local_url(endpoint: str) -> str:

@@ -67,8 +67,10 @@ async def serve_until(stop: asyncio.Event, settings: argparse.Namespace, secret:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(close_all, agents)
         for agent in agents:
-            await agent.listener.open()
-        control = await serve(control_app(faults), settings.host, settings.control_port)
+            with options.listening("agents", settings.host, agent.listener.port):
+                await agent.listener.open()
+        with options.listening("demo_control", settings.host, settings.control_port, "--control-port"):
+            control = await serve(control_app(faults), settings.host, settings.control_port)
         stack.push_async_callback(control.close)
         stack.push_async_callback(faults.heal_all)
         urls = {agent.name: f"{agent.listener.url}/mcp" for agent in agents}

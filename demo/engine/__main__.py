@@ -53,7 +53,8 @@ async def serve_until(stop: asyncio.Event, settings: argparse.Namespace, secret:
     """Run workflows and serve their statistics until `stop` is set."""
     statistics = Statistics(WORKFLOW)
     listener = Listener(partial(make_app, statistics, settings.allow_host), settings.host, settings.port)
-    await listener.open()
+    with options.listening("engine", settings.host, settings.port):
+        await listener.open()
     logger.info("engine listens", extra={"url": listener.url, "sidecar": settings.sidecar})
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
         tokens = TokenSource(session, settings.token_url, CLIENT_ID, secret, settings.resource)

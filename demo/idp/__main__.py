@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 
 from contract import log
 from contract.config import ConfigError, exit_with
@@ -35,18 +36,19 @@ def arguments() -> argparse.Namespace:
 async def serve_until(stop: asyncio.Event, settings: argparse.Namespace, clients: dict[str, Client]) -> None:
     """Issue tokens until `stop` is set."""
     provider = Provider(settings.issuer or "", Registry(clients), KeyRing(settings.state))
-    server = await serve(public_app(provider), settings.host, settings.port)
-    provider.issuer = provider.issuer or server.url
-    servers = [server]
-    if settings.control_port is not None:
-        servers.append(await serve(control_app(provider), "127.0.0.1", settings.control_port))
-    logger.info(
-        "identity provider listens",
-        extra={"url": server.url, "issuer": provider.issuer, "control": [other.url for other in servers[1:]]},
-    )
-    await stop.wait()
-    for each in servers:
-        await each.close()
+    async with AsyncExitStack() as stack:
+        with options.listening("idp", settings.host, settings.port):
+            server = await serve(public_app(provider), settings.host, settings.port)
+        stack.push_async_callback(server.close)
+        provider.issuer = provider.issuer or server.url
+        extra = {"url": server.url, "issuer": provider.issuer, "control": []}
+        if settings.control_port is not None:
+            with options.listening("", "127.0.0.1", settings.control_port, "--control-port"):
+                control = await serve(control_app(provider), "127.0.0.1", settings.control_port)
+            stack.push_async_callback(control.close)
+            extra["control"] = [control.url]
+        logger.info("identity provider listens", extra=extra)
+        await stop.wait()
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
 from contract import log
@@ -32,12 +33,15 @@ async def serve_until(stop: asyncio.Event, settings: argparse.Namespace, secrets
     """Take notifications until `stop` is set."""
     store = Store(settings.state)
     sink = Sink(store, urlsplit(secrets["slack_url"]).path, secrets["pagerduty_routing_key"], Pace())
-    server = await serve(sink.app(), settings.host, settings.port)
-    mail = await serve_mail(store, settings.host, settings.smtp_port)
-    logger.info("sink listens", extra={"url": server.url, "smtp_port": mail.port})
-    await stop.wait()
-    await mail.close()
-    await server.close()
+    async with AsyncExitStack() as stack:
+        with options.listening("sink", settings.host, settings.port):
+            server = await serve(sink.app(), settings.host, settings.port)
+        stack.push_async_callback(server.close)
+        with options.listening("sink_smtp", settings.host, settings.smtp_port, "--smtp-port"):
+            mail = await serve_mail(store, settings.host, settings.smtp_port)
+        stack.push_async_callback(mail.close)
+        logger.info("sink listens", extra={"url": server.url, "smtp_port": mail.port})
+        await stop.wait()
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -106,6 +107,28 @@ async def test_a_port_that_is_none_is_explained(name: str, secrets: Path) -> Non
     assert process.returncode == 2
     assert variable.encode() in err
     assert b"Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "moved_by"),
+    [
+        ("idp", "--port", "LOOKOUT_IDP_PORT or "),
+        ("idp", "--control-port", ""),
+        ("sink", "--port", "LOOKOUT_SINK_PORT or "),
+        ("sink", "--smtp-port", "LOOKOUT_SINK_SMTP_PORT or "),
+        ("agents", "--port", "LOOKOUT_AGENTS_PORT or "),
+        ("agents", "--control-port", "LOOKOUT_DEMO_CONTROL_PORT or "),
+        ("engine", "--port", "LOOKOUT_ENGINE_PORT or "),
+    ],
+)
+async def test_a_port_that_is_taken_is_told_in_one_line(name: str, option: str, moved_by: str, secrets: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = await spawn(name, "--secrets", str(secrets), *START[name], option, str(port))
+        _, err = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 1
+    told = f"cannot listen on 127.0.0.1:{port}: Address already in use (another port: {moved_by}{option})"
+    assert err.decode().splitlines() == [told]
 
 
 async def test_a_provider_that_listens_everywhere_needs_an_issuer(secrets: Path) -> None:
