@@ -11,7 +11,9 @@ def _template(name: str) -> str:
     return '{{ template "lookout.' + name + '" . }}'
 
 
-_LINKS = (("Runbook", "runbook"), ("Dashboard", "dashboard"), ("Alertmanager", "alertmanager"), ("Silence", "silence"))
+_PAGES = (("Runbook", "runbook"), ("Dashboard", "dashboard"))
+_LINKS = (*_PAGES, ("Alertmanager", "alertmanager"), ("Silence", "silence"))
+_BUTTONS = (*_PAGES, (_template("slack.last"), "slack.last.url"))
 
 
 def slack(target: Slack) -> dict[str, Any]:
@@ -30,18 +32,16 @@ def slack(target: Slack) -> dict[str, Any]:
             {"title": "Severity", "value": _template("severity"), "short": True},
             {"title": "Component", "value": _template("component"), "short": True},
             {"title": "Where", "value": _template("where"), "short": True},
-            {"title": "Since", "value": _template("since"), "short": True},
+            {"title": "Alert since", "value": _template("since"), "short": True},
         ],
-        "actions": [
-            {"type": "button", "text": text, "url": _template(name)} for text, name in _LINKS if name != "alertmanager"
-        ],
+        "actions": [{"type": "button", "text": text, "url": _template(name)} for text, name in _BUTTONS],
         "footer": "MCP Lookout",
     }
 
 
 def pagerduty(target: PagerDuty) -> dict[str, Any]:
     """Return a PagerDuty receiver; Alertmanager makes the dedup key from the group, so an incident keeps its key."""
-    details = ("severity", "component", "escalation", "where", "since", "runbook", "dashboard")
+    details = ("severity", "component", "escalation", "where", "runbook", "dashboard")
     return {
         "routing_key_file": target.routing_key_file,
         "url": target.url,
@@ -55,6 +55,7 @@ def pagerduty(target: PagerDuty) -> dict[str, Any]:
         "group": "{{ .CommonLabels.agent_type }}{{ .CommonLabels.workflow }}",
         "details": {
             **{name: _template(name) for name in details},
+            "alert since": _template("since"),
             "firing": _template("pagerduty.firing"),
             "resolved": _template("pagerduty.resolved"),
         },

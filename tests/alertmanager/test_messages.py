@@ -1,5 +1,6 @@
 """What people read: templates rendered by the real Alertmanager, received as Slack, PagerDuty and mail would."""
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -93,7 +94,7 @@ async def test_slack_message_says_what_where_since_when_and_what_to_do(tmp_path:
         "Severity": "critical",
         "Component": "agents",
         "Where": "planner-2",
-        "Since": SINCE,
+        "Alert since": SINCE,
     }
     buttons = {action["text"]: action["url"] for action in attachment["actions"]}
     assert buttons["Runbook"] == "http://localhost:9820/runbooks/agent_down"
@@ -117,7 +118,7 @@ async def test_pagerduty_event_maps_the_severity_and_carries_links_and_details(
     assert event["payload"]["component"] == "agents"
     assert event["payload"]["group"] == "planner"
     details = event["payload"]["custom_details"]
-    assert details["since"] == SINCE
+    assert details["alert since"] == SINCE
     assert details["escalation"] == "immediate"
     assert "Every probe of planner-2" in details["firing"]
     links = {link["text"]: link["href"] for link in event["links"]}
@@ -157,11 +158,46 @@ async def test_every_channel_is_told_of_the_end_with_the_same_incident_key(tmp_p
     assert end["event_action"] == "resolve"
     assert end["dedup_key"] == begin["dedup_key"]
     [attachment] = taken.posts["/slack"][1]["attachments"]
-    assert attachment["title"] == "[RESOLVED] AgentDown: Agent planner-2 (planner) is down"
     assert attachment["color"] == "#2e7d32"
-    assert "*Ended:*" in attachment["text"]
-    assert taken.mails[1]["Subject"].startswith("[RESOLVED] AgentDown")
-    assert "ended" in part(taken.mails[1], "text/plain")
+
+
+@both_releases
+async def test_the_end_is_told_as_an_end_with_how_long_it_lasted_and_nothing_to_silence(
+    tmp_path: Path, release: Release
+) -> None:
+    started = datetime.now(UTC) - timedelta(minutes=5)
+    async with stack(tmp_path, release) as (url, taken):
+        await send(url, [agent_down(started=started)])
+        await taken.until(reached_all)
+        await send(url, [agent_down(started=started, ended=True)])
+        await taken.until(lambda seen: reached_all(seen, 2))
+    [attachment] = taken.posts["/slack"][1]["attachments"]
+    assert re.fullmatch(r"\[RESOLVED\] AgentDown: planner-2, resolved after [45]m\d+s", attachment["title"])
+    assert attachment["text"].startswith("*Ended:* ")
+    assert "*It was:* Every probe of planner-2 has failed" in attachment["text"]
+    assert [action["text"] for action in attachment["actions"]] == ["Runbook", "Dashboard", "Alerts"]
+    assert taken.mails[1]["Subject"] == attachment["title"]
+    for kind in ("text/plain", "text/html"):
+        text = part(taken.mails[1], kind)
+        assert "It was: Every probe of planner-2 has failed" in text
+        assert "is down" not in text
+        assert "Silence" not in text
+
+
+@both_releases
+async def test_what_ended_and_what_fires_stand_apart_in_one_message(tmp_path: Path, release: Release) -> None:
+    async with stack(tmp_path, release) as (url, taken):
+        await send(url, [agent_down("planner-1"), agent_down("planner-2")])
+        await taken.until(reached_all)
+        await send(url, [agent_down("planner-1", ended=True), agent_down("planner-2")])
+        await taken.until(lambda seen: reached_all(seen, 2))
+    [attachment] = taken.posts["/slack"][1]["attachments"]
+    assert attachment["title"] == "[CRITICAL] AgentDown: 1 firing, 1 resolved"
+    firing, ended = attachment["text"].split("*Resolved*")
+    assert "• Agent planner-2 (planner) is down (alert since" in firing
+    assert "• planner-1, from " in ended
+    assert "It was: Every probe of planner-1" in ended
+    assert [action["text"] for action in attachment["actions"]][-1] == "Silence"
 
 
 @both_releases
