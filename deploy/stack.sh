@@ -62,6 +62,21 @@ failed_services() {
         '$3 == "unhealthy" || $2 == "restarting" || ($2 == "exited" && $4 != 0) { print $1 }'
 }
 
+# `moved VARIABLE PORT DEFAULT WHAT`. Native copies of the files follow the ports; containers read the files as they are.
+moved() {
+    if [ "${2:-$3}" != "$3" ]; then echo "warning: $1=$2, but $4" >&2; fi
+}
+
+warn_of_moved_ports() {
+    moved LOOKOUT_GRAFANA_PORT "${LOOKOUT_GRAFANA_PORT:-}" 3000 "links to dashboards still lead to port 3000:
+  change \`dashboards\` in rules/links.yaml and \`Grafana\` in exporter/exporter.yaml, then make generate && make reload"
+    moved LOOKOUT_EXPORTER_PORT "${LOOKOUT_EXPORTER_PORT:-}" 9820 "links to runbooks still lead to port 9820:
+  change \`runbooks\` in rules/links.yaml, then make generate && make reload"
+    moved LOOKOUT_SIDECAR_PORT "${LOOKOUT_SIDECAR_PORT:-}" 9819 "the sidecar calls itself http://localhost:9819:
+  change \`resource: url\` in auth_sidecar/sidecar.yaml, and give idp, agents and engine the same --resource
+  in docker-compose.yml, then make up"
+}
+
 compose_up() {
     echo "Docker answers: starting with Docker Compose (LOOKOUT_RUNTIME=native runs without it)."
     if ! docker compose up --detach --build --wait --wait-timeout 300; then
@@ -71,6 +86,7 @@ compose_up() {
         exit 1
     fi
     tools deploy.urls
+    warn_of_moved_ports
 }
 
 # `still_mounted SERVICE "FILE:MOUNTED ..."`
@@ -105,7 +121,7 @@ FILES
     return $code
 }
 
-# `checked MODULE FILE SERVICE`: the module's own check, in the container of the service; its files are named as in this checkout.
+# `checked MODULE FILE SERVICE`: the module's own check in its container; files are named as in this checkout.
 checked() {
     if said=$(docker compose run --rm --no-deps --no-TTY --quiet-pull "$3" "$1" \
         "--config=/etc/lookout/$2" --check </dev/null 2>&1); then
