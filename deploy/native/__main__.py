@@ -12,6 +12,7 @@ from deploy.native.packages import MissingProgramError, fetch_missing
 from deploy.native.ports import Ports, PortsError
 from deploy.native.runner import RunError, Runner
 from deploy.native.services import NEEDED, Table
+from deploy.native.ui import advice, without_pages
 from deploy.prepare import SecretsError
 from deploy.urls import summary
 
@@ -37,8 +38,11 @@ def up(layout: Layout, runner: Runner) -> None:
             print(f"secrets: {change}")
         services = Table(layout).services()
         runner.up(services)
+    table = Table(layout)
     has_grafana = any(service.name == "grafana" for service in services)
     print(summary(frozenset() if has_grafana else frozenset({"grafana"})))
+    if names := without_pages((name, table.url(name.lower(), "/")) for name in ("Prometheus", "Alertmanager")):
+        print(f"\n{advice(names)}")
     if not has_grafana:
         print(NO_GRAFANA)
 
