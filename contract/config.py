@@ -5,13 +5,14 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar, get_args
 
 import pydantic
 
 from contract import yaml_source
+from contract.salvage import salvage
 from contract.yaml_source import Location, Source
 
 __all__ = ["ConfigError", "Finding", "Loaded", "Location", "Model", "Problem", "exit_with", "load", "load_text"]
@@ -103,9 +104,10 @@ def load_text(
     try:
         config = model.model_validate(source.value if source.value is not None else {}, context=context)
     except pydantic.ValidationError as error:
-        broken = {problem.line for problem in problems}
-        found = (_problem(str(file), source, model, detail) for detail in error.errors(include_url=False))
-        raise ConfigError([*problems, *(problem for problem in found if problem.line not in broken)]) from None
+        broken = {problem.field for problem in problems}
+        found = [_problem(str(file), source, model, detail) for detail in error.errors(include_url=False)]
+        found += _findings_in_the_rest(str(file), source, model, check, context)
+        raise ConfigError([*problems, *(problem for problem in found if problem.field not in broken)]) from None
     findings = [*check(config)]
     problems += [_finding(str(file), source, finding) for finding in findings]
     warnings = tuple(Problem(str(file), 1, "", message, mend, is_warning=True) for message, mend in context["warnings"])
@@ -120,6 +122,18 @@ def exit_with(error: ConfigError) -> NoReturn:
     count = len(error.problems)
     print(f"{count} problem{'s' if count != 1 else ''}; nothing was changed", file=sys.stderr)
     raise SystemExit(2)
+
+
+def _findings_in_the_rest(
+    file: str, source: Source, model: type[M], check: Callable[[M], Iterable[Finding]], context: Mapping[str, Any]
+) -> list[Problem]:
+    """Check across fields what does validate, so that one reading tells every problem."""
+    rest = salvage(source, model, context)
+    if rest is None:
+        return []
+    config, original = rest
+    found = [replace(finding, location=original(finding.location)) for finding in check(config)]
+    return [_finding(file, source, finding) for finding in found if not finding.is_warning]
 
 
 def _finding(file: str, source: Source, finding: Finding) -> Problem:

@@ -12,6 +12,9 @@ from pydantic_core import core_schema
 from contract.config import is_world_readable
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+LONGEST_SECONDS = 10 * 366 * 86400.0
+"""No configured time is longer than ten years."""
+_HOST = re.compile(r"(?:[A-Za-z0-9_-]+\.)*[A-Za-z0-9_-]+\.?|[0-9a-f:.]*:[0-9a-f:.]*(?:%\w+)?", re.IGNORECASE)
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
 
@@ -19,7 +22,10 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
 def parse_duration(text: object) -> float:
     """Return seconds for "500ms", "2m" or "1h30m" (Prometheus' units); raises ValueError for anything else."""
     if isinstance(text, str) and _DURATION.fullmatch(text):
-        return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+        if seconds > LONGEST_SECONDS:
+            raise ValueError(f"{text[:40]!r} is longer than ten years; write a shorter duration")
+        return seconds
     raise ValueError(f"{text!r} is not a duration; write a number and a unit: 500ms, 15s, 2m, 1h30m, 7d")
 
 
@@ -50,7 +56,7 @@ def _check_url(url: str) -> str:
         host, _port = parts.hostname, parts.port
     except ValueError as error:
         raise ValueError(f"{url!r} is not a URL: {error}; write http://host:port/path") from None
-    if parts.scheme not in ("http", "https") or not host or any(c.isspace() for c in url):
+    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host or "") or re.search(r"[\x00-\x20\x7f]", url):
         raise ValueError(f"{url!r} is not an http or https URL; write http://host:port/path")
     if parts.username or parts.password or parts.fragment:
         raise ValueError("the URL holds credentials or a fragment; keep secrets in files and drop what follows #")

@@ -151,7 +151,10 @@ def setup_admin(
 
 
 def _reload_handler(reloader: Reloader[C]) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def reload(_request: web.Request) -> web.Response:
+    async def reload(request: web.Request) -> web.Response:
+        if request.headers.get("Origin") or request.headers.get("Sec-Fetch-Site", "none") != "none":
+            # A page that a browser shows could send this POST to a loopback port; people and Prometheus' tools do not.
+            return web.Response(status=403, text="not from a browser\n")
         problems = await reloader.reload()
         if problems:
             return web.Response(status=500, text="".join(f"{problem}\n" for problem in problems))

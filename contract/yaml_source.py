@@ -11,6 +11,11 @@ import yaml
 Location = tuple[str | int, ...]
 """Path to a value: mapping keys and list indices from the top."""
 
+MAX_DEPTH = 50
+"""Levels of nesting beyond which a text is refused."""
+MAX_VALUES = 200_000
+"""Values, aliases expanded, beyond which a text is refused."""
+
 _VARIABLE = re.compile(r"\$\$(?=\{)|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 _BaseLoader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -42,15 +47,40 @@ class Source:
         return self.lines.get(known, 1), known
 
 
+def load(text: str) -> Any:
+    """Return the plain value of one YAML (or JSON) document, without expansion, as a foreign file may be read.
+
+    Raises ValueError for what is not YAML or nested deeper than MAX_DEPTH; aliases share what they name.
+    """
+    try:
+        too_deep = _first_line_too_deep(text)
+        if too_deep:
+            raise ValueError(f"line {too_deep}: nested deeper than {MAX_DEPTH} levels")
+        return yaml.load(text, _BaseLoader)  # noqa: S506 - a safe loader
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+
+
+def _first_line_too_deep(text: str) -> int | None:
+    """Return the line on which nesting passes MAX_DEPTH; events are flat, so no text can exhaust the stack."""
+    depth = 0
+    events: Iterator[Any] = yaml.parse(text, Loader=_BaseLoader)
+    for event in events:
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                mark: Any = event.start_mark
+                return int(mark.line) + 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return None
+
+
 def parse(text: str, environ: Mapping[str, str] = os.environ) -> Source:
     """Parse one YAML (or JSON) document; whatever is wrong is in `problems`, nothing is raised."""
     source = Source()
-    loader = _BaseLoader(text)
     try:
-        node = loader.get_single_node()
-        if node is not None:
-            source.lines[()] = node.start_mark.line + 1
-            source.value = _Builder(loader, source, environ).build(node, ())
+        _compose(text, source, environ)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         source.problems.append(
@@ -58,9 +88,24 @@ def parse(text: str, environ: Mapping[str, str] = os.environ) -> Source:
         )
     except yaml.YAMLError as error:
         source.problems.append(SourceProblem(1, (), f"not valid YAML: {error}", "save the file as UTF-8 text"))
+    return source
+
+
+def _compose(text: str, source: Source, environ: Mapping[str, str]) -> None:
+    """Fill the source; raises YAMLError."""
+    too_deep = _first_line_too_deep(text)
+    if too_deep:
+        message = f"nested deeper than {MAX_DEPTH} levels"
+        source.problems.append(SourceProblem(too_deep, (), message, "no configuration needs that"))
+        return
+    loader = _BaseLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is not None:
+            source.lines[()] = node.start_mark.line + 1
+            source.value = _Builder(loader, source, environ).build(node, ())
     finally:
         loader.dispose()
-    return source
 
 
 class _Builder:
@@ -71,8 +116,14 @@ class _Builder:
         self._source = source
         self._environ = environ
         self._open: set[int] = set()
+        self._built = 0
 
     def build(self, node: yaml.Node, location: Location) -> Any:
+        self._built += 1
+        if self._built > MAX_VALUES:
+            if self._built == MAX_VALUES + 1:
+                self._problem(node, location, f"more than {MAX_VALUES} values", "aliases multiply; write less")
+            return None
         if id(node) in self._open:
             self._problem(node, location, "an anchor contains itself", "remove the alias")
             return None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from contract import yaml_source
 from contract.config import ConfigError, Finding, Loaded, Model, Problem, exit_with, load, load_text
 from contract.fields import Duration, HttpUrl, PositiveDuration, RelativePath, SecretFile
 
@@ -114,10 +115,22 @@ def test_a_variable_without_value_is_a_problem_with_its_mend() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://a/", "http:///x", "planner:9830", "http://u:p@a/", "http://a/#x", "http://a:b/"]
+    "url",
+    [
+        "ftp://a/",
+        "http:///x",
+        "planner:9830",
+        "http://u:p@a/",
+        "http://a/#x",
+        "http://a:b/",
+        "http://../",
+        "http://a/ b",
+        '"http://a/\\0"',
+    ],
 )
 def test_a_url_that_cannot_be_asked_is_refused(url: str) -> None:
-    assert problems_of(f"types:\n  a:\n    url: '{url}'\n")[0].field == "types.a.url"
+    quoted = url if url.startswith('"') else f"'{url}'"
+    assert problems_of(f"types:\n  a:\n    url: {quoted}\n")[0].field == "types.a.url"
 
 
 def test_a_missing_empty_or_open_secret_file_is_reported(tmp_path: Path) -> None:
@@ -178,3 +191,58 @@ def test_the_end_has_exit_code_2_and_no_traceback(capsys: pytest.CaptureFixture[
         exit_with(ConfigError(problems_of("zzz: 1\nyyy: 2\n")))
     assert caught.value.code == 2
     assert capsys.readouterr().err.count("unknown key") == 2
+
+
+def test_checks_across_fields_speak_although_fields_are_broken() -> None:
+    def check(config: Fleet) -> Iterable[Finding]:
+        names = [agent.name for agent in config.agents]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                yield Finding(("agents", index, "name"), f"{name} is named twice", "rename one")
+        yield Finding(("limit",), "the limit is low", "raise it", is_warning=True)
+
+    text = (
+        "agents:\n- {name: a, timeuot: 5s}\n- {timeout: 5s}\n- name: b\n- name: a\n  timeout: 5\n- name: b\nlimit: x\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_text(text, Path("f.yaml"), Fleet, check)
+    assert [(problem.line, problem.field) for problem in caught.value.problems] == [
+        (2, "agents.0.timeuot"),
+        (3, "agents.1.name"),
+        (5, "agents.3.name"),
+        (6, "agents.3.timeout"),
+        (7, "agents.4.name"),
+        (8, "limit"),
+    ]
+
+
+def test_nothing_useful_left_is_no_reason_to_fail() -> None:
+    assert [problem.field for problem in problems_of("agents: {}\n")] == ["agents"]
+
+
+def test_a_duplicate_key_does_not_hide_another_mistake_on_its_line() -> None:
+    found = problems_of("agents: [{name: a, name: b, timeuot: 3s}]\n")
+    assert {problem.field for problem in found} == {"agents.0.name", "agents.0.timeuot"}
+
+
+@pytest.mark.parametrize(
+    "text", ["agents: " + "[" * 100_000, "agents: " + "[" * 1000 + "]" * 1000, "{a: " * 60 + "}" * 60]
+)
+def test_deep_nesting_is_refused_before_it_can_exhaust_the_stack(text: str) -> None:
+    (problem,) = problems_of(text)
+    assert "nested deeper than 50 levels" in problem.message
+    with pytest.raises(ValueError, match="nested deeper"):
+        yaml_source.load(text)
+
+
+def test_aliases_that_multiply_are_refused_before_they_fill_the_memory() -> None:
+    lines = ["a0: &a0 [x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    assert any("more than 200000 values" in problem.message for problem in problems_of("\n".join(lines)))
+
+
+def test_a_foreign_file_is_read_plainly() -> None:
+    assert yaml_source.load('[{"targets": ["a:1"], "labels": {"agent": "${HOME}"}}]') == [
+        {"targets": ["a:1"], "labels": {"agent": "${HOME}"}}
+    ]
+    with pytest.raises(ValueError, match="line"):
+        yaml_source.load("a: [1\nb: 2\n")

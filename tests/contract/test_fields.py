@@ -21,6 +21,12 @@ def test_anything_else_is_refused_with_the_form_to_use(text: object) -> None:
         parse_duration(text)
 
 
+@pytest.mark.parametrize("text", ["99999999999999999999999999999999w", "9" * 400 + "s", "11000d"])
+def test_a_duration_beyond_ten_years_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="ten years"):
+        parse_duration(text)
+
+
 @given(st.integers(min_value=1, max_value=10**10))
 def test_what_is_written_is_read_back(milliseconds: int) -> None:
     assert round(parse_duration(format_duration(milliseconds / 1000)) * 1000) == milliseconds

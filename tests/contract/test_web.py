@@ -107,6 +107,17 @@ async def test_a_good_file_is_put_into_force(server: Server, client: aiohttp.Cli
         assert response.status == 200
 
 
+@pytest.mark.parametrize("header", ["Origin", "Sec-Fetch-Site"])
+async def test_a_page_in_a_browser_cannot_reload(
+    server: Server, client: aiohttp.ClientSession, file: Path, reloader: Reloader[Settings], header: str
+) -> None:
+    file.write_text("limit: 2\n")
+    headers = {header: {"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"}[header]}
+    async with client.post(f"{server.url}/-/reload", headers=headers) as response:
+        assert response.status == 403
+    assert reloader.current.limit == 1
+
+
 async def test_a_bad_file_keeps_the_running_configuration_and_shows(
     server: Server,
     client: aiohttp.ClientSession,
