@@ -9,6 +9,7 @@ from contract.config import ConfigError
 from contract.ports import ENDPOINTS
 from contract.vocabulary import RunOutcome
 from demo.faults.catalogue import EXPECTATIONS, Fault, about
+from deploy import urls
 from exporter.config_check import load
 from exporter.workflows.document import read
 
@@ -37,9 +38,12 @@ def test_every_make_target_exists() -> None:
     assert named <= defined
 
 
-def test_addresses_are_the_default_ones() -> None:
-    defaults = {str(endpoint.port) for endpoint in ENDPOINTS.values()}
-    assert set(re.findall(r"http://localhost:(\d+)", README)) <= defaults
+def test_addresses_lead_where_the_table_says() -> None:
+    rows = dict(re.findall(r"^\| ([^|]+) \| (http://localhost:\d+\S*) \|$", README, re.MULTILINE))
+    printed = {title: f"http://localhost:{ENDPOINTS[name].port}{path}" for title, name, path in urls.PAGES}
+    for title, address in rows.items():
+        known = [known for known in printed if known.split(" (")[0] in title or title.split(" as ")[0] in known]
+        assert [printed[name].rstrip("/") for name in known] == [address], title
 
 
 @pytest.mark.parametrize("fault", Fault)
