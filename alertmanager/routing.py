@@ -17,7 +17,8 @@ NOBODY = "nobody"
 def route(pack: Pack, receivers: Receivers) -> dict[str, Any]:
     """Return the tree of routes.
 
-    A route a channel, each with `continue`, so that no channel shadows another; below it one a severity for the pace.
+    A route a channel, each with `continue`, so that no channel shadows another; below it one a severity for the pace,
+    and before these one for the policies that group their alerts in a way of their own.
     What matches none of them is no policy's alert and goes to the fallback channel.
     """
     silent = [policy for policy in pack if not policy.terms.channels]
@@ -39,14 +40,37 @@ def _channel_route(name: str, policies: Iterable[Policy], receivers: Receivers) 
         "matchers": [_one_of(policies)],
         "continue": True,
         "routes": [
-            {
-                "matchers": [f'severity="{severity.value}"'],
-                **_pace(receivers.timing_of(severity)),
-                **_hours(receivers.channels[name], severity),
-            }
-            for severity in Severity
+            *(
+                {
+                    "matchers": [_one_of(alike)],
+                    "group_by": ["alertname", *labels],
+                    "routes": _by_severity(name, receivers),
+                }
+                for labels, alike in _groupings(policies).items()
+            ),
+            *_by_severity(name, receivers),
         ],
     }
+
+
+def _groupings(policies: Iterable[Policy]) -> dict[tuple[str, ...], list[Policy]]:
+    """Return the policies that group their alerts otherwise than all the others, by how."""
+    found: dict[tuple[str, ...], list[Policy]] = {}
+    for policy in policies:
+        if ("alertname", *policy.terms.group_by) != conventions.GROUPING:
+            found.setdefault(policy.terms.group_by, []).append(policy)
+    return found
+
+
+def _by_severity(name: str, receivers: Receivers) -> list[dict[str, Any]]:
+    return [
+        {
+            "matchers": [f'severity="{severity.value}"'],
+            **_pace(receivers.timing_of(severity)),
+            **_hours(receivers.channels[name], severity),
+        }
+        for severity in Severity
+    ]
 
 
 def _hours(channel: Channel, severity: Severity) -> dict[str, list[str]]:

@@ -88,6 +88,8 @@ class Terms(Model):
     summary: Text
     description: Text
     dashboard: Dashboard = Dashboard()
+    group_by: tuple[Label, ...] = conventions.GROUPING[1:]
+    """Alerts that agree in these labels travel in one message; none: all alerts of the policy do."""
     inhibits: dict[Name, tuple[Label, ...]] = {}
     """Policies that are only symptoms while this one fires, and the labels in which both must agree."""
     quiet_after: dict[Name, Cause] = {}

@@ -22,3 +22,6 @@ def check(policy: Policy, facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 ("dashboard", "labels", index), f"the alert has no label {label}", "group the condition by it"
             )
+    for index, label in enumerate(policy.terms.group_by if "group_by" in policy.terms.model_fields_set else ()):
+        if label not in has:
+            yield Finding(("group_by", index), f"the alert has no label {label}", f"it has {', '.join(sorted(has))}")

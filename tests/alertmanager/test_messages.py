@@ -235,3 +235,24 @@ async def test_an_alert_without_annotations_or_severity_still_arrives(tmp_path: 
     [attachment] = taken.posts["/slack"][0]["attachments"]
     assert "SomebodysOwn" in attachment["title"]
     assert {action["text"]: action["url"] for action in attachment["actions"]}["Runbook"] == EXTERNAL
+
+
+@both_releases
+async def test_errors_of_several_agent_types_are_one_message_a_channel(tmp_path: Path, release: Release) -> None:
+    kinds = ("planner", "validator", "programmer")
+    board = "http://localhost:3000/d/mcp-lookout-overview"
+    alerts = [
+        {
+            "labels": {"alertname": "HighErrorRate", "agent_type": kind, "severity": "major", "component": "agents"},
+            "annotations": {"summary": f"{kind} fails", "dashboard_url": f"{board}?var-agent_type={kind}"},
+        }
+        for kind in kinds
+    ]
+    async with stack(tmp_path, release) as (url, taken):
+        await send(url, [*alerts, agent_down()])
+        await taken.until(lambda seen: len(seen.posts.get("/slack", ())) == 2 and len(seen.mails) == 2)
+    attachments = [post["attachments"][0] for post in taken.posts["/slack"]]
+    [errors] = [each for each in attachments if "HighErrorRate" in each["title"]]
+    assert errors["title"] == "[MAJOR] HighErrorRate: 2 firing"
+    assert all(f"{kind} fails" in errors["text"] for kind in kinds[1:])
+    assert {action["text"]: action["url"] for action in errors["actions"]}["Dashboard"] == board

@@ -87,6 +87,16 @@ def test_severity_sets_the_pace() -> None:
         assert route["continue"] is True
 
 
+def test_a_policy_that_groups_otherwise_has_its_own_route_at_the_same_pace() -> None:
+    for route in config()["route"]["routes"][1:]:
+        grouped = [child for child in route["routes"] if "group_by" in child]
+        told = [child["matchers"] for child in grouped]
+        assert told == ([['alertname=~"HighErrorRate"']] if route["receiver"] in ("slack", "email") else [])
+        for child in grouped:
+            assert child["group_by"] == ["alertname"]
+            assert child["routes"] == route["routes"][len(grouped) :]
+
+
 def test_inhibition_needs_its_labels_on_both_sides() -> None:
     for rule in config()["inhibit_rules"]:
         for label in rule["equal"]:
