@@ -49,7 +49,7 @@ class Alerts:
 async def read(http: HttpClient, timeout_seconds: float) -> list[Alert] | str:
     """Return all alerts that have not ended, worst and oldest first, or why they could not be read."""
     answer = await get(http, timeout_seconds, "application/json")
-    failure = answer if isinstance(answer, Failure) else judge(answer)
+    failure = answer if isinstance(answer, Failure) else judge(answer, "the list of alerts")
     if failure or isinstance(answer, Failure):
         return f"{failure.outcome}: {failure.detail}" if failure else ""
     try:

@@ -40,8 +40,8 @@ async def get(http: HttpClient, timeout_seconds: float, accept: str = "*/*") -> 
         return Failure(ProbeOutcome.TIMEOUT, f"no complete answer within {timeout_seconds:g}s")
 
 
-def judge(answer: Answer) -> Failure | None:
+def judge(answer: Answer, asked: str = "the health URL") -> Failure | None:
     """Say what is wrong with a status, None when nothing is."""
     if answer.is_success:
         return None
-    return auth_failure(answer) if is_refusal(answer) else http_failure(answer, "the health URL")
+    return auth_failure(answer) if is_refusal(answer) else http_failure(answer, asked)

@@ -31,7 +31,7 @@ async def _from_http(source: WorkflowSource, http: HttpClient) -> bytes | Failur
     answer = await get(http, source.timeout, "application/json")
     if isinstance(answer, Failure):
         return answer
-    return judge(answer) or answer.body
+    return judge(answer, "the URL of the statistics") or answer.body
 
 
 async def _from_resource(source: WorkflowSource, http: HttpClient) -> bytes | Failure:
