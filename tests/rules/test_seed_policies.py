@@ -46,6 +46,22 @@ def test_seed_policy_has_exactly_its_severity_channels_escalation_and_duration(n
     assert rule.get("for") == lasting
 
 
+@pytest.mark.parametrize(
+    ("name", "leads_to"),
+    [
+        (
+            "agent_down",
+            "agents?var-agent_type={{ $labels.agent_type | urlquery }}&var-agent={{ $labels.agent | urlquery }}",
+        ),
+        ("workflow_failure", "workflows?var-workflow={{ $labels.workflow | urlquery }}"),
+        ("resource_exhaustion", "infrastructure?var-instance={{ $labels.instance | urlquery }}"),
+        ("security_breach", "security"),
+    ],
+)
+def test_a_seed_alert_leads_to_the_board_of_its_concern(name: str, leads_to: str) -> None:
+    assert rule_of(name)["annotations"]["dashboard_url"] == f"http://localhost:3000/d/mcp-lookout-{leads_to}"
+
+
 @pytest.mark.parametrize("name", SEEDS)
 def test_seed_policy_compares_with_exactly_its_numbers(name: str) -> None:
     for comparison in COMPARISONS[name]:
