@@ -25,6 +25,7 @@ _WORDS = {
     405: ("method_not_allowed", "This method is not used here."),
     408: ("invalid_request", "The request did not arrive in time."),
     413: ("invalid_request", "The request is too large."),
+    415: ("invalid_request", "The request is not plain JSON in UTF-8."),
     429: ("temporarily_unavailable", "Too many failed attempts; try again later."),
     500: ("server_error", "The request could not be judged."),
     503: ("temporarily_unavailable", "The request cannot be judged now."),

@@ -120,7 +120,7 @@ class Sidecar:
     async def _open_traffic(self, host: str, port: int) -> None:
         limits, drain = self.settings.sidecar.limits, self.settings.sidecar.drain
         server = PromptServer(
-            self.proxy.handle,
+            self.proxy.handle, self.proxy.malformed,
             handler_cancellation=True, access_log=None, auto_decompress=False,
             max_line_size=limits.header_bytes, max_field_size=limits.header_bytes,
         )  # fmt: skip
@@ -148,7 +148,8 @@ class Sidecar:
         self.forward = ForwardAuthEndpoint(
             self.gate, config, endpoints=build.endpoints(settings), answers=build.answers(settings)
         )
-        server = await LeanServer(self.forward.handle, settings.limits.header_bytes).start(config.host, config.port)
+        server = LeanServer(self.forward.handle, self.forward.malformed, settings.limits.header_bytes)
+        await server.start(config.host, config.port)
         self._stack.push_async_callback(server.close, settings.drain)
         self.forward_url = server.url + config.path
 

@@ -65,7 +65,7 @@ class Ask:
         if not self.authorizations:
             return AuthReason.MISSING_AUTH_HEADER
         scheme, _, token = self.authorizations[0].partition(" ")
-        if scheme.lower() != "bearer" or not token or " " in token:
+        if scheme.lower() != "bearer" or not token or " " in token or not token.isascii():
             return AuthReason.MALFORMED_HEADER
         return token
 

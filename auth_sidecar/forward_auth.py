@@ -82,6 +82,10 @@ class ForwardAuthEndpoint:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    def malformed(self, peer: str) -> None:
+        """Record that a proxy sent what is not HTTP."""
+        self._gate.refuse_unread(FORWARD, peer)
+
     def _decided(
         self, endpoint: Endpoint | None, respond: Respond, caller: Caller | Refusal | None, decision: Decision
     ) -> None:

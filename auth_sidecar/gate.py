@@ -108,6 +108,13 @@ class Gate:
         self.record(ask, caller, decision, started, functools.partial(decided, caller))
         return True
 
+    def refuse_unread(self, mode: str, client: str) -> Decision:
+        """Refuse, record and count a request that could not even be read."""
+        ask = Ask(mode, "", client, None, "", None, ())
+        decision = Decision(AuditEvent.AUTH_FAILURE, AuthReason.MALFORMED_HEADER, 400)
+        self.record(ask, None, decision, time.perf_counter(), lambda _final: None)
+        return decision
+
     def authenticate(self, ask: Ask) -> Caller | Refusal:
         """Say who asks, or why that cannot be believed."""
         reason = self.rules.refuses_before_credentials(ask)

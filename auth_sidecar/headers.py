@@ -11,7 +11,16 @@ HOP_BY_HOP = frozenset({
     "transfer-encoding", "upgrade",
 })  # fmt: skip
 """RFC 9110, section 7.6.1."""
-_NOT_INWARDS = frozenset({"host", "content-length", "forwarded", "x-real-ip", "x-original-url", "x-original-uri"})
+_NOT_INWARDS = frozenset({
+    "host", "content-length", "expect", "forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "x-original-url",
+    "x-original-uri", "x-rewrite-url", "x-http-method", "x-http-method-override", "x-method-override", "remote-user",
+    "x-remote-user", "mcp-session-id",
+})  # fmt: skip
+"""What the sidecar says itself, and what makes some servers see another request than the one that was judged."""
+_SPELT_ONE_WAY = frozenset({
+    "mcp-method", "mcp-name", "mcp-protocol-version", "content-type", "content-encoding", "accept-encoding",
+})  # fmt: skip
+"""Decisive headers; with underscores they are none here, but the same ones for a CGI-like server behind."""
 _FORGEABLE = ("x-auth-", "x-forwarded-")
 Pairs = Iterable[tuple[str, str]]
 
@@ -24,8 +33,9 @@ def inwards(pairs: Pairs, *, keep_authorization: bool = False) -> Iterator[tuple
         dropped |= {"authorization"}
     for name, value in pairs:
         plain = name.lower().replace("_", "-")
-        if plain not in dropped and not plain.startswith(_FORGEABLE):
-            yield name, value
+        if plain in dropped or plain.startswith(_FORGEABLE) or ("_" in name and plain in _SPELT_ONE_WAY):
+            continue
+        yield name, value
 
 
 def outwards(pairs: Pairs) -> Iterator[tuple[str, str]]:

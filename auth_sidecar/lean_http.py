@@ -79,6 +79,12 @@ class Connection(asyncio.Protocol):
         self._size += len(data)
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # A proxy has passed on what its client wants; the question itself is answered, then this ends.
+            self._is_closing = True
+            if not self._slots and self._transport:
+                self._transport.close()
+            return
         except (httptools.HttpParserError, httptools.HttpParserCallbackError):
             self._refuse(_BAD)
             return
@@ -129,7 +135,8 @@ class Connection(asyncio.Protocol):
             transport.close()
 
     def _refuse(self, answer: bytes) -> None:
-        if self._transport:
+        if self._transport and not self._transport.is_closing():
+            self._server.malformed(self._peer)
             self._transport.write(answer)
             self._transport.close()
 
@@ -147,9 +154,10 @@ class Connection(asyncio.Protocol):
 class LeanServer:
     """A listening server: `.url`, `close()`."""
 
-    def __init__(self, handler: Handler, max_head_bytes: int = 32 << 10) -> None:
-        """Take what answers; it must call `respond` exactly once with a whole HTTP response."""
+    def __init__(self, handler: Handler, malformed: Callable[[str], object], max_head_bytes: int = 32 << 10) -> None:
+        """Take what answers, calling `respond` exactly once with a whole response, and what is told of the rest."""
         self.handler = handler
+        self.malformed = malformed
         self.max_head_bytes = max_head_bytes
         self.connections: set[Connection] = set()
         self.now = asyncio.get_running_loop().time

@@ -7,7 +7,7 @@ otherwise; headers alone count only from 2026-07-28 on, where the server behind 
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from auth_sidecar import rbac, strict_json
@@ -27,6 +27,8 @@ MAX_TEXT = 512
 
 MessageId = str | int | float | None
 
+_MESSAGE_KEYS = ("jsonrpc", "id", "method", "params", "result", "error")
+_PARAMS_KEYS = ("name", "uri", "arguments", "_meta")
 _REVISION = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SENTINEL = re.compile(r"=\?base64\?([A-Za-z0-9+/]*={0,2})\?=")
 
@@ -66,6 +68,9 @@ def read_body(body: bytes, headers: Mapping[str, str]) -> Action | Refused:
         message = strict_json.parse_object(body)
         params = message.get("params")
         fields = params if isinstance(params, dict) else {}
+        meta = _mapping(fields.get("_meta"))
+        for keys, decisive in ((message, _MESSAGE_KEYS), (fields, _PARAMS_KEYS), (meta or {}, (META_VERSION,))):
+            _demand_one_spelling(keys, decisive)
         action = Action(
             method=_method(message),
             name=_text(fields.get(NAMED_METHODS.get(str(message.get("method")), ""), "")),
@@ -73,7 +78,7 @@ def read_body(body: bytes, headers: Mapping[str, str]) -> Action | Refused:
             message_id=_message_id(message.get("id")),
             is_request="method" in message and "id" in message,
             arguments=_mapping(fields.get("arguments")),
-            meta=_mapping(fields.get("_meta")),
+            meta=meta,
         )
     except ValueError:
         return Refused(AuthReason.UNMAPPED_OPERATION, 400)
@@ -157,13 +162,29 @@ def _method(message: Mapping[str, Any]) -> str:
 
 def _text(value: object) -> str:
     """Return a name; raises ValueError for one that is no text, too long or not encodable."""
-    if not isinstance(value, str) or len(value) > MAX_TEXT:
+    if not isinstance(value, str) or len(value) > MAX_TEXT or any(letter < " " for letter in value):
         raise ValueError("not a name")
     value.encode("utf-8")  # a lone surrogate raises UnicodeEncodeError, a ValueError
     return value
 
 
+def _demand_one_spelling(keys: Iterable[str], decisive: Iterable[str]) -> None:
+    """Raise ValueError for a key that a server less strict than we are would take for a decisive one.
+
+    Go's encoding/json ignores case, Unicode's folding included; others stop reading a key at a NUL.
+    """
+    folded = {key.casefold(): key for key in decisive}
+    for key in keys:
+        if not key.isprintable() or folded.get(key.casefold(), key) != key:
+            raise ValueError("a key that can be read in two ways")
+
+
 def _message_id(value: object) -> MessageId:
+    """Return the id of a message; raises ValueError for one that cannot be sent back."""
+    if isinstance(value, str):
+        value.encode("utf-8")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("not an id")
     return value if isinstance(value, str | int | float) and not isinstance(value, bool) else None
 
 

@@ -82,6 +82,11 @@ class Proxy:
             return response
         return await self._pass_on(request, Call(endpoint, caller, body.action, body, started))
 
+    def malformed(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Refuse what is not HTTP."""
+        decision = self._gate.refuse_unread(PROXY, request.remote or "")
+        return _response(self.answers.refuse(decision))
+
     async def close(self) -> None:
         """Give up answers that are still being drained."""
         for task in self._draining:
@@ -133,8 +138,7 @@ class Proxy:
             for name, value in headers_.inwards(
                 request.headers.items(), keep_authorization=self.upstream.keep_authorization
             )
-            if name.lower() != SESSION_HEADER.lower()
-            and not (call.action.method in LISTS and name.lower() == "accept-encoding")
+            if not (call.action.method in LISTS and name.lower() == "accept-encoding")
         ]
         if call.body.session:
             pairs.append((SESSION_HEADER, call.body.session))

@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import web
 
-from auth_sidecar.operations import Action, MessageId, Refused, is_modern, read_body
+from auth_sidecar.operations import MIRRORED, Action, MessageId, Refused, is_modern, read_body
 from auth_sidecar.principal import Principal
 from auth_sidecar.sessions import HEADER, SessionBinding
 from contract.vocabulary import AuthReason
@@ -13,6 +13,8 @@ BODY_TIMEOUT_SECONDS = 30.0
 """Longest time a client may take to send a body."""
 BODILESS = {"GET": "http/get", "DELETE": "http/delete"}
 """HTTP methods that are operations by themselves."""
+_SINGLE = (*MIRRORED, "content-type", HEADER.lower())
+"""Headers that decide something; of two, the server behind might believe the other one."""
 
 
 class Body:
@@ -46,10 +48,14 @@ class Body:
 
     async def _read_action(self) -> Action | Refused:
         request = self._request
+        if any(len(request.headers.getall(name, ())) > 1 for name in _SINGLE):
+            return Refused(AuthReason.HEADER_MISMATCH, 400)
         if request.method in BODILESS:
             return Action(BODILESS[request.method], version=request.headers.get("MCP-Protocol-Version", ""))
         if request.method != "POST":
             return Refused(AuthReason.UNMAPPED_OPERATION, 405)
+        if not _is_plain(request):
+            return Refused(AuthReason.UNMAPPED_OPERATION, 415)
         if (request.content_length or 0) > self._limit:
             return Refused(AuthReason.UNMAPPED_OPERATION, 413)
         try:
@@ -67,3 +73,9 @@ class Body:
         while len(data) <= self._limit and (chunk := await content.readany()):
             data += chunk
         return bytes(data)
+
+
+def _is_plain(request: web.BaseRequest) -> bool:
+    """Whether the server behind reads the same characters as we do: no coding, no charset but UTF-8 (RFC 8259)."""
+    charset = request.charset
+    return "Content-Encoding" not in request.headers and (charset is None or charset.lower() in ("utf-8", "utf8"))

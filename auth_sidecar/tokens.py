@@ -136,7 +136,8 @@ def _decode(part: bytes) -> bytes:
 
 
 def _check_header(header: Mapping[str, Any], rules: IssuerRules) -> AuthReason | None:
-    if header.get("alg") not in rules.algorithms:
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in rules.algorithms:
         return AuthReason.ALGORITHM_NOT_ALLOWED
     if "crit" in header or not _FOREIGN_KEYS.isdisjoint(header):
         return AuthReason.INVALID_TOKEN

@@ -266,7 +266,10 @@ async def test_connections_that_never_finish_a_request_are_dropped_and_hold_up_n
     async def handle(_request: web.BaseRequest) -> web.StreamResponse:
         return web.Response(text="fine")
 
-    runner = web.ServerRunner(PromptServer(handle, first_request_seconds=0.3))
+    def never(_request: web.BaseRequest) -> web.StreamResponse:
+        raise AssertionError("everything sent here is HTTP")
+
+    runner = web.ServerRunner(PromptServer(handle, never, first_request_seconds=0.3))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     port = runner.addresses[0][1]
