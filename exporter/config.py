@@ -153,12 +153,16 @@ class WorkflowSource(Model):
         return self
 
 
+Points = Annotated[float, Field(ge=-1e15, le=1e15, allow_inf_nan=False)]
+"""An end of a check's scale; bounded so that the distance of two is finite."""
+
+
 class Check(Model):
     """A PromQL query whose worst value is judged: 100 points up to `good`, 0 from `bad` on, linear between."""
 
     query: str = Field(min_length=1)
-    good: float
-    bad: float
+    good: Points
+    bad: Points
     unit: Literal["ratio", "seconds", "count"] = "count"
 
     @model_validator(mode="after")
@@ -219,7 +223,7 @@ class Health(Model):
     """How the health score is made; docs/health-score.md explains the formula."""
 
     window: PositiveDuration = 600.0
-    weights: dict[HealthComponent, Annotated[float, Field(ge=0)]] = {}
+    weights: dict[HealthComponent, Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]] = {}
     infrastructure: dict[Name, Check] = _NODE_CHECKS
     security: dict[Name, Check] = _AUTH_CHECKS
 

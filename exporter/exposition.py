@@ -1,5 +1,6 @@
 """The Prometheus text format, version 0.0.4, for families that are rendered from snapshots."""
 
+import math
 from collections.abc import Iterable, Mapping
 
 from contract.metrics import CATALOGUE
@@ -36,5 +37,9 @@ def histogram(
 
 
 def number(value: float) -> str:
-    """Write a value: whole numbers without a point."""
+    """Write a value: whole numbers without a point; what is no finite number as Prometheus has it."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
     return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))

@@ -8,7 +8,8 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from contract.vocabulary import HumanKind, RunOutcome
 
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Amount = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False, strict=True)]
+"""A count, or seconds; bounded so that sums of them stay exact and finite."""
 Label = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 

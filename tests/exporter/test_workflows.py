@@ -76,6 +76,7 @@ def test_smallest_document_is_read() -> None:
         (changed("runs", {"completed": -1}), "runs.completed"),
         (changed("runs", {"completed": "41"}), "runs.completed"),
         (changed("runs", {"completed": True}), "runs.completed"),
+        (changed("runs", {"completed": 1e308, "failed": 1e308}), "runs.completed"),
         (changed("runs", {"done": 1}), "runs.done"),
         (changed("queue.depth", None), "queue.depth"),
         (changed("name", ""), "name"),
