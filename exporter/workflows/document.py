@@ -1,5 +1,6 @@
 """The statistics document of a workflow engine, version 1: parsed into types that cannot be wrong."""
 
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -7,6 +8,11 @@ import pydantic
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from contract.vocabulary import HumanKind, RunOutcome
+
+MAX_WORKFLOWS = 500
+MAX_PARTS = 64
+"""Steps or phases of one workflow, buckets of one histogram."""
+MAX_PROBLEM_LENGTH = 500
 
 Amount = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False, strict=True)]
 """A count, or seconds; bounded so that sums of them stay exact and finite."""
@@ -37,11 +43,11 @@ class Distribution(_Part):
 
     sum: Amount = 0
     count: Amount = 0
-    buckets: Annotated[dict[str, Amount], AfterValidator(_check_bounds)] = {}
+    buckets: Annotated[dict[str, Amount], Field(max_length=MAX_PARTS), AfterValidator(_check_bounds)] = {}
 
     @model_validator(mode="after")
     def _check_cumulative(self) -> "Distribution":
-        held = [self.by_bound[bound] for bound in sorted(self.by_bound)] + [self.count]
+        held = [count for _, count in sorted(self.by_bound.items())] + [self.count]
         if held != sorted(held):
             raise ValueError("bucket counts must be cumulative and not exceed count")
         return self
@@ -78,10 +84,10 @@ class Workflow(_Part):
 
     name: Label
     runs: dict[RunOutcome, Amount] = {}
-    in_progress: dict[Label, Amount] = {}
+    in_progress: Annotated[dict[Label, Amount], Field(max_length=MAX_PARTS)] = {}
     queue: Queue = Queue()
     duration_seconds: Distribution = Distribution()
-    steps: dict[Label, Step] = {}
+    steps: Annotated[dict[Label, Step], Field(max_length=MAX_PARTS)] = {}
     iterations: Distribution = Distribution()
     human: dict[HumanKind, Waiting] = {}
     last_success_timestamp: Amount | None = None
@@ -91,12 +97,12 @@ class Statistics(_Part):
     """The document."""
 
     version: Literal[1]
-    workflows: list[Workflow]
+    workflows: Annotated[list[Workflow], Field(max_length=MAX_WORKFLOWS)]
 
     @model_validator(mode="after")
     def _check_names(self) -> "Statistics":
-        names = [workflow.name for workflow in self.workflows]
-        if doubles := {name for name in names if names.count(name) > 1}:
+        names = Counter(workflow.name for workflow in self.workflows)
+        if doubles := [name for name, count in names.items() if count > 1]:
             raise ValueError(f"workflows named twice: {', '.join(sorted(doubles))}")
         return self
 
@@ -117,4 +123,4 @@ def read_value(value: Any) -> Statistics:
     except pydantic.ValidationError as error:
         details = error.errors(include_url=False, include_context=False)
         told = "; ".join(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in details[:3])
-        raise ValueError(f"not a statistics document: {told}") from None
+        raise ValueError(f"not a statistics document: {told}"[:MAX_PROBLEM_LENGTH]) from None

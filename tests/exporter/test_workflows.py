@@ -1,6 +1,7 @@
 """Workflow statistics: read strictly, mapped from other JSON, rendered as Prometheus has them."""
 
 import json
+import time
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,35 @@ def test_smallest_document_is_read() -> None:
 def test_anything_else_is_refused_with_its_place(text: bytes, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         document.read(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (json.dumps({"version": 1, "workflows": [{"name": f"w{n}"} for n in range(10_000)]}).encode(), "at most 500"),
+        (changed("steps", {f"step-{n}": {} for n in range(65)}), "at most 64"),
+        (changed("in_progress", {f"phase-{n}": 1 for n in range(65)}), "at most 64"),
+        (changed("iterations", {"count": 65, "buckets": {str(n): n for n in range(65)}}), "at most 64"),
+    ],
+)
+def test_document_larger_than_any_engine_needs_is_refused(text: bytes, why: str) -> None:
+    with pytest.raises(ValueError, match=why) as caught:
+        document.read(text)
+    assert len(str(caught.value)) < 1000
+
+
+def test_largest_document_is_read_without_delay() -> None:
+    buckets = {"sum": 1, "count": 64, "buckets": {str(n): n for n in range(64)}}
+    workflows = [{"name": f"w{n}", "iterations": buckets, "duration_seconds": buckets} for n in range(500)]
+    started = time.perf_counter()
+    assert len(document.read(json.dumps({"version": 1, "workflows": workflows})).workflows) == 500
+    assert time.perf_counter() - started < 2, "seconds, on a machine that is busy with other tests"
+
+
+def test_problem_of_a_document_is_told_shortly() -> None:
+    with pytest.raises(ValueError, match="not a statistics document") as caught:
+        document.read(changed("in_progress", {"x" * 100_000: 1}))
+    assert len(str(caught.value)) <= document.MAX_PROBLEM_LENGTH
 
 
 @pytest.fixture
