@@ -41,8 +41,9 @@ def identity(pid: int) -> str | None:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         return None if Path("/proc/self/stat").exists() else _identity_by_ps(pid)
-    state, started = fields[0], fields[19]  # proc(5): the 3rd and the 22nd field
-    return None if state in "ZX" else f"{boot}/{started}"
+    state, threads, started = fields[0], int(fields[17]), fields[19]  # proc(5): the 3rd, 20th and 22nd field
+    # The first thread may be a zombie while others still hold the process's ports.
+    return None if state in "ZX" and threads <= 1 else f"{boot}/{started}"
 
 
 def _identity_by_ps(pid: int) -> str | None:

@@ -1,8 +1,10 @@
 """Processes told apart for good, remembered and ended."""
 
+import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,3 +104,32 @@ def test_last_lines_begin_where_asked_and_at_the_start_of_a_log_that_became_shor
     log.write_text("before\nsince\n", encoding="utf-8")
     assert process.last_lines(log, since=7) == "since"
     assert process.last_lines(log, since=1000) == "before\nsince"
+
+
+def wait_until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+HEADLESS = """
+import ctypes, platform, sys, threading
+
+threading.Thread(target=sys.stdin.read).start()
+print("here", flush=True)
+ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[platform.machine()], 0)  # ends this thread only
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "aarch64"), reason="needs the number of a system call")
+def test_process_whose_first_thread_has_ended_runs_until_the_others_have_too() -> None:
+    command = [sys.executable, "-c", HEADLESS]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as started:
+        assert started.stdout
+        started.stdout.readline()
+        state = Path(f"/proc/{started.pid}/stat")
+        wait_until(lambda: state.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z")
+        assert process.identity(started.pid)
+        started.kill()
+        wait_until(lambda: process.identity(started.pid) is None)
