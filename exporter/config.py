@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Ta
 from contract.config import Model
 from contract.fields import HttpUrl, PositiveDuration, RelativePath, SecretFile
 from contract.vocabulary import AGENT_TYPES, HealthComponent
+from exporter import label_values
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/\-]*$")]
 """Names of agents, sources and the like: they become labels and parts of URLs."""
@@ -36,6 +37,12 @@ def _check_expression(text: str) -> str:
     return text
 
 
+def _check_pattern(path: Path) -> Path:
+    label_values.checked(str(path))
+    return path
+
+
+Pattern = Annotated[RelativePath, AfterValidator(_check_pattern)]
 CaFile = Annotated[RelativePath, AfterValidator(_check_trust)]
 Expression = Annotated[str, AfterValidator(_check_expression)]
 
@@ -112,7 +119,7 @@ class Agent(ProbeSettings):
 class FileSd(ProbeSettings):
     """Prometheus file_sd files; their labels `agent` and `agent_type` name an agent, `path` completes host:port."""
 
-    files: tuple[RelativePath, ...] = Field(min_length=1)
+    files: tuple[Pattern, ...] = Field(min_length=1)
     path: str = Field(default="/mcp", pattern=r"^/")
 
 

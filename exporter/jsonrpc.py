@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from exporter import label_values
+
 MODERN_VERSION = "2026-07-28"
 LEGACY_VERSION = "2025-11-25"
 """Newest revision with a handshake; what we offer a legacy server."""
@@ -114,6 +116,11 @@ def text_of(value: object, limit: int = 64) -> str:
     """Return a foreign name as short printable text, empty when it is none."""
     text = value if isinstance(value, str) else ""
     return "".join(character for character in text[:limit] if character.isprintable())
+
+
+def label_of(value: object) -> str:
+    """Return a foreign name as a label value."""
+    return label_values.cut(text_of(value))
 
 
 def _is_our_id(value: object) -> bool:

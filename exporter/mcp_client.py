@@ -26,6 +26,7 @@ from exporter.jsonrpc import (
     RpcError,
     Unreadable,
     is_response,
+    label_of,
     legacy_message,
     modern_message,
     read_response,
@@ -256,4 +257,4 @@ def _read_modern_error(status: int, error: RpcError) -> Discovery | NotModern:
 def _identity(era: str, version: str, info: object, capabilities: object) -> Identity:
     known = info if isinstance(info, dict) else {}
     has_tools = not isinstance(capabilities, dict) or "tools" in capabilities
-    return Identity(era, version, text_of(known.get("name")), text_of(known.get("version")), has_tools)
+    return Identity(era, version, label_of(known.get("name")), label_of(known.get("version")), has_tools)

@@ -13,6 +13,7 @@ from contract import yaml_source
 from contract.config import ConfigError, Finding, Problem
 from contract.fields import HttpUrl
 from exporter.config import Agent, ExporterConfig, FileSd, Name, ProbeKind, ProbeSettings, ToolCall, resolve
+from exporter.label_values import MAX_LABEL_BYTES
 
 _URL: pydantic.TypeAdapter[str] = pydantic.TypeAdapter(HttpUrl)
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -104,6 +105,9 @@ def _check(place: int, read: TargetGroup, group: FileSd, config: ExporterConfig)
             _URL.validate_python(_url(address, group))
         except pydantic.ValidationError:
             yield Finding((place, "targets", number), f"{address!r} is no target", "write host:port or a http(s) URL")
+        if read.labels.agent is None and len(address.encode()) > MAX_LABEL_BYTES:
+            message = f"an address of more than {MAX_LABEL_BYTES} bytes is no name"
+            yield Finding((place, "targets", number), message, "give it a label agent")
 
 
 def _finding(detail: Any) -> Finding:

@@ -7,7 +7,7 @@ import orjson
 
 from contract.vocabulary import ProbeOutcome
 from exporter.exchange import Answer, HttpClient
-from exporter.jsonrpc import text_of
+from exporter.jsonrpc import label_of, text_of
 from exporter.outcome import Failure, Identity, ProbeResult
 from exporter.probes.http import get, judge
 from exporter.targets import Target
@@ -74,5 +74,5 @@ def _reason(document: dict[str, Any]) -> str:
 
 
 def _identity(document: dict[str, Any]) -> Identity:
-    name = text_of(document.get("serviceId")) or text_of(document.get("description"))
-    return Identity("none", "", name, text_of(document.get("releaseId")) or text_of(document.get("version")))
+    name = label_of(document.get("serviceId")) or label_of(document.get("description"))
+    return Identity("none", "", name, label_of(document.get("releaseId")) or label_of(document.get("version")))

@@ -8,6 +8,7 @@ import pydantic
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from contract.vocabulary import HumanKind, RunOutcome
+from exporter import label_values
 
 MAX_WORKFLOWS = 500
 MAX_PARTS = 64
@@ -16,7 +17,11 @@ MAX_PROBLEM_LENGTH = 500
 
 Amount = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False, strict=True)]
 """A count, or seconds; bounded so that sums of them stay exact and finite."""
-Label = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Label = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    AfterValidator(label_values.checked),
+]
 
 
 def _check_bounds(buckets: dict[str, float]) -> dict[str, float]:

@@ -128,6 +128,13 @@ def test_mistakes_across_fields_are_reported_at_once(write: Write) -> None:
     assert [problem.line for problem in caught.value.problems] == [3, 5, 6]
 
 
+def test_pattern_too_long_for_a_label_is_refused(write: Write) -> None:
+    with pytest.raises(
+        ConfigError, match=r"exporter\.yaml:2: file_sd\.0\.files\.0: \d+ bytes are too long for a label"
+    ):
+        load(write("exporter.yaml", f"file_sd:\n- files: [{'x' * 251}]\n"))
+
+
 def test_what_is_defined_but_never_used_is_a_warning(write: Write, tmp_path: Path) -> None:
     token = write("token", "secret")
     token.chmod(0o600)

@@ -64,6 +64,7 @@ def test_empty_file_names_nobody(content: str) -> None:
         ("- {targets: [a:1], labels: {agent_type: planner, agent: 'a b'}}", "0.labels.agent"),
         ("- {targets: [a:1, b:1], labels: {agent_type: planner, agent: x}}", "names 2 targets"),
         ("- {targets: ['ftp://a'], labels: {agent_type: planner}}", "0.targets.0: 'ftp://a' is no target"),
+        (f"- {{targets: ['a:1/{'é' * 130}'], labels: {{agent_type: planner}}}}", "more than 250 bytes is no name"),
         ("- {targets: ['a b:1'], labels: {agent_type: planner}}", "0.targets.0: 'a b:1' is no target"),
     ],
 )
