@@ -131,9 +131,8 @@ def _findings_in_the_rest(
     rest = salvage(source, model, context)
     if rest is None:
         return []
-    config, original = rest
-    found = [replace(finding, location=original(finding.location)) for finding in check(config)]
-    return [_finding(file, source, finding) for finding in found if not finding.is_warning]
+    found = [finding for finding in check(rest.config) if not finding.is_warning and rest.tells_of(finding.message)]
+    return [_finding(file, source, replace(finding, location=rest.original(finding.location))) for finding in found]
 
 
 def _finding(file: str, source: Source, finding: Finding) -> Problem:

@@ -1,7 +1,9 @@
 """What is left of a broken configuration, so that checks across fields can still say what else is wrong."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import pydantic
 
@@ -13,28 +15,55 @@ ROUNDS = 20
 M = TypeVar("M", bound=pydantic.BaseModel)
 
 
-def salvage(
-    source: Source, model: type[M], context: Mapping[str, Any]
-) -> tuple[M, Callable[[Location], Location]] | None:
-    """Leave out what does not validate until the rest does.
+@dataclass(frozen=True)
+class Rest(Generic[M]):
+    """A configuration made of the parts that are good."""
 
-    Returns the rest and what turns a location in it into the one in the text, or None when nothing useful is left.
-    """
+    config: M
+    original: Callable[[Location], Location]
+    """Turns a location in the rest into the one in the text."""
+    left_out: frozenset[str]
+    """Names of what was left out: a check that misses one of them says nothing new."""
+
+    def tells_of(self, message: str) -> bool:
+        """Whether a finding speaks of the rest alone, not of something that was left out."""
+        return not self.left_out & set(re.findall(r"[\w.:/-]*\w", message))
+
+
+def salvage(source: Source, model: type[M], context: Mapping[str, Any]) -> Rest[M] | None:
+    """Leave out what does not validate until the rest does; None when nothing useful is left."""
     dropped: set[Location] = set()
     for _ in range(ROUNDS):
-        rest = _Rest(source.value, dropped)
+        good = _Good(source.value, dropped)
         try:
-            return model.model_validate(rest.value, context=dict(context)), rest.original
+            config = model.model_validate(good.value, context=dict(context))
         except pydantic.ValidationError as error:
-            locations = (rest.original(tuple(detail["loc"])) for detail in error.errors(include_url=False))
-            found = {source.place(location)[1] for location in locations}
-        if () in found or found <= dropped:
-            return None
-        dropped |= found
+            locations = (good.original(tuple(detail["loc"])) for detail in error.errors(include_url=False))
+            dropped |= {_culprit(source.place(location)[1], dropped) for location in locations}
+            if () in dropped:
+                return None
+        else:
+            return Rest(config, good.original, frozenset(_names(source.value, dropped)))
     return None
 
 
-class _Rest:
+def _culprit(location: Location, dropped: set[Location]) -> Location:
+    """Return what to leave out next: a part that is missed because it was left out takes its whole with it."""
+    while location in dropped:
+        location = location[:-1]
+    return location
+
+
+def _names(value: Any, dropped: set[Location]) -> Iterator[str]:
+    """Yield what dropped parts are called: by their key, or by the name that they carry."""
+    for location in dropped:
+        part = value
+        for step in location:
+            part = part[step]
+        yield str(part["name"]) if isinstance(part, dict) and "name" in part else str(location[-1])
+
+
+class _Good:
     """A value without the dropped parts; remembers where the elements of shortened lists stood."""
 
     def __init__(self, value: Any, dropped: set[Location]) -> None:

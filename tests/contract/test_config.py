@@ -216,6 +216,18 @@ def test_checks_across_fields_speak_although_fields_are_broken() -> None:
     ]
 
 
+def test_a_check_does_not_miss_what_is_only_broken() -> None:
+    def check(config: Fleet) -> Iterable[Finding]:
+        for index, agent in enumerate(config.agents):
+            if agent.name not in config.types:
+                yield Finding(("agents", index), f"unknown type {agent.name!r}", f"known: {', '.join(config.types)}")
+
+    text = "types:\n  planner: {url: nowhere}\nagents:\n- name: planner\n- name: validator\n"
+    with pytest.raises(ConfigError) as caught:
+        load_text(text, Path("f.yaml"), Fleet, check)
+    assert [problem.field for problem in caught.value.problems] == ["types.planner.url", "agents.1"]
+
+
 def test_nothing_useful_left_is_no_reason_to_fail() -> None:
     assert [problem.field for problem in problems_of("agents: {}\n")] == ["agents"]
 
