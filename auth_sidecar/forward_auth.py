@@ -26,6 +26,10 @@ from contract.vocabulary import AuthReason
 
 MAX_PLACES = 4096
 """Targets whose endpoint is remembered."""
+MAX_REMEMBERED = 1024
+"""Longest target, headers included, whose endpoint is remembered."""
+MAX_ADDRESS = 64
+"""Longest address of a client that is taken from a header."""
 _SINGLE = frozenset({
     b"x-forwarded-uri", b"x-original-uri", b"x-forwarded-method", b"x-original-method", b"x-forwarded-host", b"host",
     b"authorization", b"origin", b"mcp-method", b"mcp-name", b"mcp-protocol-version",
@@ -69,10 +73,12 @@ class ForwardAuthEndpoint:
     def handle(self, question: Question, respond: Respond) -> None:
         """Answer one question."""
         get = question.headers.get
-        place = self._place(
-            question.method, question.target, get(b"x-forwarded-method"), get(b"x-original-method"),
-            get(b"x-forwarded-uri"), get(b"x-original-uri"),
-        )  # fmt: skip
+        target, uri, other_uri = question.target, get(b"x-forwarded-uri"), get(b"x-original-uri")
+        method, other_method = get(b"x-forwarded-method"), get(b"x-original-method")
+        size = len(target) + len(uri or b"") + len(other_uri or b"") + len(method or b"") + len(other_method or b"")
+        # What is remembered is bounded in size too; questions come from anybody's requests.
+        find = self._place if size <= MAX_REMEMBERED else self._find
+        place = find(question.method, target, method, other_method, uri, other_uri)
         if place is None or not self._is_trusted(question.peer):
             respond(encode(Answer(403 if place else 404, {}, b"")))
             return
@@ -81,6 +87,10 @@ class ForwardAuthEndpoint:
             task = asyncio.ensure_future(self._decide_later(ask, action, respond))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def remembered(self) -> int:
+        """Return how many targets are remembered."""
+        return self._place.cache_info().currsize
 
     def malformed(self, peer: str) -> None:
         """Record that a proxy sent what is not HTTP."""
@@ -166,7 +176,7 @@ def _ask(question: Question, place: Place) -> Ask:
     return Ask(
         FORWARD,
         place.method,
-        forwarded.decode("latin-1").rpartition(",")[2].strip() if forwarded else question.peer,
+        forwarded.decode("latin-1").rpartition(",")[2].strip()[:MAX_ADDRESS] if forwarded else question.peer,
         place.endpoint,
         (get(b"x-forwarded-host") or get(b"host", b"")).decode("latin-1"),
         origin.decode("latin-1") if origin is not None else None,

@@ -32,8 +32,10 @@ Decided = Callable[[Caller | Refusal | None, Decision], None]
 ReadAction = Callable[[Principal], Awaitable[Action | Refused]]
 
 _ERRORS = frozenset({AuthReason.INTERNAL_ERROR, AuthReason.KEYS_UNAVAILABLE})
-_NOT_AN_ATTEMPT = frozenset({AuthReason.MISSING_AUTH_HEADER, AuthReason.LOCKED_OUT, *_ERRORS})
-"""Failures that say nothing about who tries; they lock nobody out."""
+_NOT_AN_ATTEMPT = frozenset({
+    AuthReason.MISSING_AUTH_HEADER, AuthReason.ORIGIN_NOT_ALLOWED, AuthReason.LOCKED_OUT, *_ERRORS
+})  # fmt: skip
+"""Failures that lock nobody out: they say nothing about who tries; a web page sends its Origin for its reader."""
 _MAY_BE_NEW_KEY = frozenset({AuthReason.UNKNOWN_KEY, AuthReason.INVALID_SIGNATURE})
 
 

@@ -4,7 +4,8 @@ A filtered list differs from caller to caller, so it must not stay `cacheScope: 
 """
 
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 LISTS = {
@@ -13,6 +14,9 @@ LISTS = {
     "resources/list": ("resources", "resources/read", "uri"),
 }
 """Method -> where the entries are, which method uses one, and by which key."""
+RESUMED = "http/get"
+"""A legacy GET stream; the answer to a list that was asked for before may come here (`Last-Event-ID`)."""
+_MARKS = tuple(f'"{section}"'.encode() for section, _, _ in LISTS.values())
 MAX_LIST_BYTES = 8 << 20
 """Largest answer that is filtered; a larger one is not passed on."""
 
@@ -24,7 +28,7 @@ class Filtered(NamedTuple):
     """A filtered message and how many entries it no longer shows."""
 
     text: bytes
-    hidden: int
+    hidden: Mapping[str, int]
 
 
 class ListTooLargeError(Exception):
@@ -38,23 +42,27 @@ def filter_message(text: bytes, method: str, may: May) -> Filtered:
     """
     message = json.loads(text)
     result = message.get("result") if isinstance(message, dict) else None
-    section, use, key = LISTS[method]
-    if not isinstance(result, dict) or not isinstance(result.get(section), list):
-        return Filtered(text, 0)
-    entries: list[Any] = result[section]
-    kept = [entry for entry in entries if isinstance(entry, dict) and may(use, str(entry.get(key)))]
-    changed = {**result, section: kept}
+    sections = LISTS.values() if method == RESUMED else (LISTS[method],)
+    found = [part for part in sections if isinstance(result, dict) and isinstance(result.get(part[0]), list)]
+    if not isinstance(result, dict) or not found:
+        return Filtered(text, {})
+    changed, hidden = dict(result), dict[str, int]()
+    for section, use, key in found:
+        entries: list[Any] = result[section]
+        changed[section] = [entry for entry in entries if isinstance(entry, dict) and may(use, str(entry.get(key)))]
+        hidden[section] = len(entries) - len(changed[section])
     if "cacheScope" in changed:
         changed["cacheScope"] = "private"
     filtered = json.dumps({**message, "result": changed}, ensure_ascii=False, separators=(",", ":"))
-    return Filtered(filtered.encode("utf-8", "surrogatepass"), len(entries) - len(kept))
+    return Filtered(filtered.encode("utf-8", "surrogatepass"), hidden)
 
 
 class ListFilter:
     """Filters an answer while it passes: one JSON document, or the events of a stream; events pass when complete."""
 
     def __init__(self, method: str, may: May, *, is_stream: bool) -> None:
-        self.hidden = 0
+        self.hidden: Counter[str] = Counter()
+        """Entries that the caller does not see, by what they are."""
         self._method = method
         self._may = may
         self._is_stream = is_stream
@@ -80,14 +88,14 @@ class ListFilter:
     def _event(self, event: bytes) -> bytes:
         lines = event.splitlines()
         data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
-        if not any(data):
+        if not any(data) or (self._method == RESUMED and not any(mark in event for mark in _MARKS)):
             return event
         others = [line for line in lines if line and not line.startswith(b"data:")]
         return b"\n".join([*others, b"data: " + self._filtered(b"\n".join(data)), b"", b""])
 
     def _filtered(self, text: bytes) -> bytes:
         filtered = filter_message(text, self._method, self._may)
-        self.hidden += filtered.hidden
+        self.hidden.update(filtered.hidden)
         return filtered.text
 
 

@@ -4,6 +4,7 @@ Tool names come from the configuration and from what servers list; whatever else
 """
 
 import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -123,10 +124,10 @@ class OperationMetrics:
             known = self._listed.get(endpoint.path, frozenset())
             self._listed[endpoint.path] = frozenset(sorted(known.union(tools))[:MAX_TOOLS])
 
-    def hid(self, method: str, count: int) -> None:
-        """Count entries of a list that the caller did not see."""
-        if count:
-            self._instruments.child("mcp_auth_hidden_items_total", method.partition("/")[0]).inc(count)
+    def hid(self, hidden: Mapping[str, int]) -> None:
+        """Count entries of lists that the caller did not see."""
+        for kind, count in hidden.items():
+            self._instruments.child("mcp_auth_hidden_items_total", kind).inc(count)
 
     def _tool(self, endpoint: Endpoint, action: Action) -> str:
         if action.method != "tools/call":

@@ -19,7 +19,7 @@ from auth_sidecar.answers import Answer, Answers, rpc_error
 from auth_sidecar.config import Limits, Upstream
 from auth_sidecar.decision import PROXY, Ask, Endpoint, has_query_token, printable
 from auth_sidecar.gate import Gate
-from auth_sidecar.listing import LISTS, ListFilter
+from auth_sidecar.listing import LISTS, RESUMED, ListFilter
 from auth_sidecar.operation_metrics import OperationMetrics, Outcome
 from auth_sidecar.operations import Action, is_modern
 from auth_sidecar.principal import Principal
@@ -104,7 +104,7 @@ class Proxy:
             finally:
                 outcome = relay.outcome
                 self._operations.learn(call.endpoint, relay.tools)
-                self._operations.hid(call.action.method, relay.hidden)
+                self._operations.hid(relay.hidden)
         except asyncio.CancelledError:
             self._give_up(asking, call.action)
             raise
@@ -119,9 +119,15 @@ class Proxy:
 
     def _filter(self, call: "Call", answer: aiohttp.ClientResponse) -> ListFilter | None:
         """Return what filters the answer to a list request, None for every other answer."""
-        if call.action.method not in LISTS or not call.endpoint.filters_lists or answer.status != 200:
+        is_list = call.action.method in (*LISTS, RESUMED)
+        if not is_list or not call.endpoint.filters_lists or not 200 <= answer.status < 300:
             return None
-        is_stream = answer.headers.get("Content-Type", "").startswith("text/event-stream")
+        is_stream = answer.headers.get("Content-Type", "").lower().startswith("text/event-stream")
+        if call.action.method == RESUMED and not is_stream:
+            return None
+        if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+            answer.close()
+            raise aiohttp.ClientPayloadError("a list in a coding that nobody asked for")
         may = functools.partial(self._gate.may, call.caller, call.endpoint)
         return ListFilter(call.action.method, may, is_stream=is_stream)
 
@@ -138,7 +144,7 @@ class Proxy:
             for name, value in headers_.inwards(
                 request.headers.items(), keep_authorization=self.upstream.keep_authorization
             )
-            if not (call.action.method in LISTS and name.lower() == "accept-encoding")
+            if not (call.action.method in (*LISTS, RESUMED) and name.lower() in ("accept-encoding", "range"))
         ]
         if call.body.session:
             pairs.append((SESSION_HEADER, call.body.session))

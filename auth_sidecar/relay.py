@@ -1,6 +1,7 @@
 """Passes an answer of the server behind on as it comes, byte for byte, unless it is a list to be filtered."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import TypeVar
 
 import aiohttp
@@ -47,9 +48,9 @@ class Relay:
         return self._watcher.tools
 
     @property
-    def hidden(self) -> int:
-        """How many entries of a list the caller does not see."""
-        return self._filter.hidden if self._filter else 0
+    def hidden(self) -> Mapping[str, int]:
+        """How many entries of lists the caller does not see, by what they are."""
+        return self._filter.hidden if self._filter else {}
 
     async def run(self) -> web.StreamResponse:
         """Pass the answer on; raises CancelledError when the client has left."""

@@ -5,6 +5,7 @@ nobody is let in: what it says is unknown, and a cache must not outlive a right.
 """
 
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -96,7 +97,7 @@ class Revocations:
             if self._stamp not in (None, stamp):
                 self._fail("the revocation file has gone")
                 return
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             self._fail(f"the revocation file cannot be read: {type(error).__name__}")
             return
         changed = stamp != self._stamp or not self.is_readable
@@ -106,6 +107,9 @@ class Revocations:
 
     def add(self, revocation: Revocation) -> None:
         """Put a revocation into force, and into the file when there is one; raises OSError when that fails."""
+        self.check()  # what an operator has just written there must not be overwritten
+        if not self.is_readable:
+            raise OSError(errno.EIO, "the revocation file cannot be read")
         entries = [*self._all, revocation]
         if self._file is not None:
             _write(self._file, entries)

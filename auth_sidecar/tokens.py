@@ -87,7 +87,12 @@ class TokenVerifier:
         reason = reason or _check_claims(parts.claims, rules, self._clock())
         if reason:
             return Refusal(reason, rules.name)
-        return principal_of(parts.claims, rules.mapping, rules.name) or Refusal(AuthReason.MISSING_CLAIM, rules.name)
+        principal = principal_of(parts.claims, rules.mapping, rules.name)
+        if principal is None:
+            return Refusal(AuthReason.MISSING_CLAIM, rules.name)
+        if not principal.issued_at:
+            return principal
+        return principal._replace(expires_at=min(principal.expires_at, principal.issued_at + rules.max_age_seconds))
 
 
 def canonical_audience(audience: str) -> str:

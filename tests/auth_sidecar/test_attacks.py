@@ -1,14 +1,22 @@
 """Requests that mean one thing to the sidecar and another to somebody else, and what else an attacker would try."""
 
+import asyncio
 import base64
+import gzip
 import json
+import time
 from pathlib import Path
 
+import aiohttp
 import pytest
+from aiohttp import web
+from prometheus_client import CollectorRegistry
 
 from auth_sidecar.app import Sidecar
+from auth_sidecar.revocation import Revocation, Revocations
+from contract.metrics import Instruments
 from tests.auth_sidecar.agents import Echo
-from tests.auth_sidecar.issuer import mint
+from tests.auth_sidecar.issuer import ISSUER, Idp, mint
 from tests.auth_sidecar.raw import exchange, request_of
 from tests.auth_sidecar.sidecars import Start, call, post, records, samples
 
@@ -168,3 +176,94 @@ async def test_forward_auth_records_what_is_not_http_and_answers_upgrades(
     assert (await exchange(url, head + question)).status == 200
     assert [record["status"] for record in records(tmp_path)] == [400, 200]
     assert "Traceback" not in caplog.text
+
+
+TOOLS = [{"name": "delete_everything"}, {"name": "search_knowledge"}]
+LISTED = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"tools": TOOLS}})
+EVENTS = f': ping\n\nid: 4\ndata: {{"jsonrpc":"2.0","method":"notifications/x"}}\n\nid: 5\ndata: {LISTED}\n\n'
+
+
+async def _get(sidecar: Sidecar, **headers: str) -> bytes:
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        headers |= {"Authorization": f"Bearer {mint()}", "Accept": "text/event-stream"}
+        async with session.get(f"{sidecar.url}/kb/mcp", headers=headers) as response:
+            return await response.read() if response.status == 200 else b"%d" % response.status
+
+
+async def test_a_list_that_is_resumed_on_a_get_stream_is_filtered_too(sidecar: Sidecar, echo: Echo) -> None:
+    async def resumed(_request: web.Request) -> web.StreamResponse:
+        return web.Response(text=EVENTS, content_type="text/event-stream")
+
+    echo.answer = resumed
+    text = (await _get(sidecar, **{"Last-Event-ID": "3", "Accept-Encoding": "gzip", "Range": "bytes=0-"})).decode()
+    assert text.startswith(EVENTS.partition("id: 5")[0] + "id: 5\ndata: ")
+    assert ("search_knowledge" in text, "delete_everything" in text) == (True, False)
+    assert samples(sidecar.registry, "mcp_auth_hidden_items_total", kind="tools") == 1
+    assert {"Accept-Encoding", "Range"}.isdisjoint(echo.seen[0]["headers"])
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
+async def test_a_list_in_a_coding_that_nobody_asked_for_does_not_pass(sidecar: Sidecar, echo: Echo, kind: str) -> None:
+    async def packed(_request: web.Request) -> web.StreamResponse:
+        text = gzip.compress(EVENTS.encode(), compresslevel=0)
+        return web.Response(body=text, headers={"Content-Encoding": "gzip", "Content-Type": kind})
+
+    echo.answer = packed
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    assert (await post(sidecar, mint(), message, Accept_Encoding="gzip"))[0] == 502
+    if kind == "text/event-stream":
+        assert await _get(sidecar) == b"502"
+
+
+async def test_a_list_with_another_good_status_is_filtered(sidecar: Sidecar, echo: Echo) -> None:
+    async def partial(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=206, text=LISTED, content_type="application/json")
+
+    echo.answer = partial
+    status, _, body = await post(sidecar, mint(), {"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+    assert (status, b"delete_everything" in body) == (206, False)
+
+
+async def test_a_token_that_has_grown_too_old_is_not_kept_alive_by_the_cache(start_sidecar: Start, idp: Idp) -> None:
+    issuer = {"name": "demo", "issuer": ISSUER, "jwks_url": f"{idp.url}/jwks", "allow_http": True}
+    sidecar = await start_sidecar(issuers=[{**issuer, "max_token_age": "1h"}])
+    issued = int(time.time()) - 3598
+    token = mint(iat=issued, nbf=issued)
+    assert (await post(sidecar, token, call("search_knowledge")))[0] == 200
+    async with asyncio.timeout(10):
+        while (await post(sidecar, token, call("search_knowledge")))[0] == 200:
+            await asyncio.sleep(0.1)
+
+
+async def test_a_foreign_web_page_locks_its_reader_not_out(start_sidecar: Start) -> None:
+    sidecar = await start_sidecar(limits={"lockout": {"failures": 2, "window": "1m", "duration": "1m"}})
+    for _ in range(4):
+        assert (await post(sidecar, None, call("x"), Origin="http://evil.test"))[0] == 403
+    assert (await post(sidecar, mint(), call("search_knowledge")))[0] == 200
+
+
+async def test_a_revocation_never_overwrites_what_an_operator_has_just_written(tmp_path: Path) -> None:
+    file = tmp_path / "revocations.json"
+    revocations = Revocations(file, Instruments(CollectorRegistry(), "sidecar"), lambda: None)
+    revocations.check()
+    file.write_text('[{"subject": "somebody"}]')
+    revocations.add(Revocation(token_id="t"))
+    assert [entry.get("subject") for entry in revocations.listed()] == ["somebody", None]
+    for broken in ('[{"subject": "oper', "[" * 100_000):
+        file.write_text(broken)
+        with pytest.raises(OSError, match="cannot be read"):
+            revocations.add(Revocation(token_id="u"))
+        assert (file.read_text(), revocations.is_readable) == (broken, False)
+
+
+async def test_long_headers_of_questions_are_not_remembered(start_sidecar: Start, tmp_path: Path) -> None:
+    sidecar = await start_sidecar(forward_auth={"port": 0})
+    assert sidecar.forward
+    before = sidecar.forward.remembered()
+    for number in range(3):
+        headers = {"X-Forwarded-Method": "POST", "X-Forwarded-Uri": f"/kb/mcp?{number}{'a' * 5000}"}
+        headers |= {"X-Forwarded-For": "9" * 5000, "Authorization": "Bearer x"}
+        async with aiohttp.ClientSession() as session, session.get(sidecar.forward_url, headers=headers) as response:
+            assert response.status == 401
+    assert sidecar.forward.remembered() == before
+    assert {len(record["client"]) for record in records(tmp_path)} == {64}
