@@ -8,6 +8,7 @@ from rules.facts import Facts
 from rules.policy import Policy
 
 _ACTION = re.compile(r"\{\{(.*?)\}\}")
+_STRING = re.compile(r'"[^"]*"|`[^`]*`')
 _FUNCTIONS = """
 humanize humanize1024 humanizeDuration humanizePercentage humanizeTimestamp title toUpper toLower urlquery printf
 with end if else range and or not eq ne lt gt len index reReplaceAll match stripPort stripDomain
@@ -22,7 +23,7 @@ def check(policy: Policy, _facts: Facts) -> Iterator[Finding]:
         if value.count("{{") != value.count("}}"):
             yield Finding((text,), "a {{ without its }}", "close it")
         for action in _ACTION.findall(value):
-            words = re.findall(r"(?<![\w.$\"])[A-Za-z]\w*(?![\w\"])", re.sub(r'"[^"]*"', "", action))
+            words = re.findall(r"(?<![\w.$\"])[A-Za-z]\w*(?![\w\"])", _STRING.sub("", action))
             unknown = [word for word in words if word not in _NAMES]
             if ".Labels" in action or ".Annotations" in action:
                 yield Finding((text,), f"{{{{{action}}}}} is Alertmanager's language", "write $labels.name and $value")

@@ -24,7 +24,7 @@ SURVIVORS = {
     "disk_full_soon: < 0 → < 1 at 202": "a forecast of one byte",
     "token_cache_anomaly: > 0.9 → >= 0.9 at 123": _ROUNDING,
     "workflow_failure: [5m] → [15m] at 184": "the same rule: this window is multiplied by 0 and only carries labels",
-    "workflow_iterations_high: > 0.2 → >= 0.2 at 192": _ROUNDING,
+    "workflow_iterations_high: > 0.2 → >= 0.2 at 193": _ROUNDING,
     "workflow_last_runs_failed: > 0 → > 1 at 200": _EXTRAPOLATED,
     "workflow_overdue: != 0 → != 1 at 54": "nobody succeeds at the first second of 1970",
     "workflow_step_slow: > 900 → >= 900 at 108": "an interpolated quantile is never exactly the limit",
