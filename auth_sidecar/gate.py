@@ -79,7 +79,12 @@ class Gate:
         try:
             caller = self.authenticate(ask)
             if isinstance(caller, Refusal) and self.may_be_new_key(caller):
-                await self.sources[caller.issuer].refetch()
+                try:
+                    await self.sources[caller.issuer].refetch()
+                except asyncio.CancelledError:
+                    # Whoever leaves in between has tried all the same.
+                    self.record(ask, caller, refused(caller), started, lambda _final: None)
+                    raise
                 caller = self.authenticate(ask)
             if isinstance(caller, Refusal):
                 decision = refused(caller)

@@ -267,3 +267,45 @@ async def test_long_headers_of_questions_are_not_remembered(start_sidecar: Start
             assert response.status == 401
     assert sidecar.forward.remembered() == before
     assert {len(record["client"]) for record in records(tmp_path)} == {64}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://localhost:1"},
+        {"Host": "rebound.evil.test:9821"},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Host": "[bad"},
+    ],
+)
+async def test_a_web_page_neither_reads_nor_adds_revocations(sidecar: Sidecar, headers: dict[str, str]) -> None:
+    url = f"{sidecar.admin_url}/-/revocations"
+    async with aiohttp.ClientSession() as session:
+        assert (await session.get(url, headers=headers)).status in (400, 403)
+        assert (await session.post(url, headers=headers, json={"subject": "workflow-engine"})).status in (400, 403)
+        assert (await session.get(url, headers={"Host": "sidecar:9821"})).status == 200
+    assert (await post(sidecar, mint(), call("search_knowledge")))[0] == 200
+
+
+async def test_who_leaves_while_keys_are_fetched_has_tried_all_the_same(start_sidecar: Start, tmp_path: Path) -> None:
+    asked = asyncio.Event()
+    fetched = asyncio.Event()
+
+    sidecar = await start_sidecar()
+    source = sidecar.sources["demo"]
+    whole = source._fetch
+
+    async def slow() -> bytes:
+        asked.set()
+        await fetched.wait()
+        return await whole()
+
+    source._fetch = slow
+    asking = asyncio.ensure_future(post(sidecar, mint(key_id="unknown"), call("search_knowledge")))
+    async with asyncio.timeout(5):
+        await asked.wait()
+        asking.cancel()
+        while not records(tmp_path):
+            await asyncio.sleep(0.01)
+    fetched.set()
+    assert records(tmp_path)[0]["reason"] == "unknown_key"
