@@ -13,7 +13,7 @@ from exporter.exposition import header, labels, sample
 from exporter.outcome import ProbeResult
 from exporter.probes import Probe
 from exporter.targets import Target
-from exporter.tool_pins import Drift, Fingerprints, drift, fingerprints
+from exporter.tool_pins import Drift, Fingerprints, drift
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Agent:
         if result.outcome.is_healthy:
             self.success_at = now
         if result.tools is not None:
-            self.fingerprints = fingerprints(result.tools)
+            self.fingerprints = result.tools
         self.compare(pins)
 
     def compare(self, pins: Fingerprints | None) -> None:

@@ -65,6 +65,8 @@ class Result:
     """A JSON-RPC result; MCP results are always objects."""
 
     value: dict[str, Any] = field(default_factory=dict)
+    size: int = field(default=0, compare=False)
+    """Bytes of the answer it came in."""
 
 
 def modern_message(method: str, params: Mapping[str, Any] | None = None) -> Message:
@@ -100,7 +102,9 @@ def read_response(body: bytes, *, is_id_checked: bool = True) -> Result | RpcErr
     if "error" in message:
         return _read_error(message["error"])
     result = message.get("result")
-    return Result(result) if isinstance(result, dict) else Unreadable("the answer has neither result nor error")
+    return (
+        Result(result, len(body)) if isinstance(result, dict) else Unreadable("the answer has neither result nor error")
+    )
 
 
 def is_response(data: bytes) -> bool:

@@ -1,9 +1,10 @@
 """What a probe returns: values, never exceptions."""
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from contract.vocabulary import ProbeOutcome
+from exporter.tool_pins import Fingerprints
 
 
 class Failure(NamedTuple):
@@ -27,10 +28,6 @@ class Identity:
     has_tools: bool = True
 
 
-Tools = list[dict[str, Any]]
-"""Tool definitions as listed, every page."""
-
-
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
     """One look at one agent."""
@@ -41,5 +38,5 @@ class ProbeResult:
     identity: Identity | None = None
     http_status: int = 0
     """Status of the last answer, 0 when there was none."""
-    tools: Tools | None = field(default=None, repr=False)
-    """None when they were not listed this time."""
+    tools: Fingerprints | None = field(default=None, repr=False)
+    """Hash of every tool by name, None when they were not listed this time; the definitions are not kept."""

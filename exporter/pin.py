@@ -9,10 +9,10 @@ from exporter.clients import Clients, open_session
 from exporter.config import ExporterConfig
 from exporter.file_sd import TargetFiles
 from exporter.mcp_client import conversation
-from exporter.outcome import Failure, Tools
+from exporter.outcome import Failure
 from exporter.targets import Target, of_config, unique
 from exporter.tool_listing import list_tools
-from exporter.tool_pins import Drift, Fingerprints, drift, fingerprints, pins_text, read_pins
+from exporter.tool_pins import Drift, Fingerprints, drift, pins_text, read_pins
 
 AT_ONCE = 100
 
@@ -30,7 +30,7 @@ async def write(config: ExporterConfig, names: Sequence[str] = ()) -> int:
     listed = await _list_all(config, targets)
     after = {
         **before,
-        **{name: fingerprints(tools) for name, tools in listed.items() if not isinstance(tools, Failure)},
+        **{name: tools for name, tools in listed.items() if not isinstance(tools, Failure)},
     }
     if not names:
         after = {target.name: after[target.name] for target in targets if target.name in after}
@@ -48,14 +48,14 @@ def _chosen(config: ExporterConfig, names: Sequence[str]) -> list[Target]:
     return found
 
 
-async def _list_all(config: ExporterConfig, targets: Sequence[Target]) -> dict[str, Tools | Failure]:
+async def _list_all(config: ExporterConfig, targets: Sequence[Target]) -> dict[str, Fingerprints | Failure]:
     free = asyncio.Semaphore(AT_ONCE)
     async with open_session() as session:
         clients = Clients(session, config.credentials)
         return dict(await asyncio.gather(*(_list(target, clients, free) for target in targets)))
 
 
-async def _list(target: Target, clients: Clients, free: asyncio.Semaphore) -> tuple[str, Tools | Failure]:
+async def _list(target: Target, clients: Clients, free: asyncio.Semaphore) -> tuple[str, Fingerprints | Failure]:
     http = clients.make(target.url, target.credentials, target.ca_file)
     try:
         async with free, asyncio.timeout(target.timeout), conversation(http) as dialog:
@@ -64,7 +64,9 @@ async def _list(target: Target, clients: Clients, free: asyncio.Semaphore) -> tu
         return target.name, Failure(ProbeOutcome.TIMEOUT, f"no complete answer within {target.timeout:g}s")
 
 
-def _tell(listed: dict[str, Tools | Failure], before: dict[str, Fingerprints], after: dict[str, Fingerprints]) -> None:
+def _tell(
+    listed: dict[str, Fingerprints | Failure], before: dict[str, Fingerprints], after: dict[str, Fingerprints]
+) -> None:
     for name, tools in listed.items():
         if isinstance(tools, Failure):
             print(f"{name}: {tools.outcome}: {tools.detail}; its pinned tools stay", file=sys.stderr)

@@ -4,17 +4,22 @@ The hash is SHA-256 over the RFC 8785 form of what a model or a person acts on; 
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
-from exporter.outcome import Tools
-
 VOLATILE = frozenset({"_meta", "ttlMs", "cacheScope"})
 """Members that may differ from one listing to the next without a change of meaning."""
 FORMAT_VERSION = 1
+MAX_DEPTH = 100
+"""Levels of nesting in a tool's definition; a JSON Schema takes two for each level of the arguments."""
+MAX_VALUES = 20_000
+"""Values within one tool's definition: hashing more would hold all other probes up."""
+MAX_NAME_LENGTH = 128
+"""Characters of a name (the protocol's own limit); longer ones are cut."""
 
 Fingerprints = dict[str, str]
 """Hash by tool name."""
@@ -28,18 +33,37 @@ class Drift(NamedTuple):
     changed: list[str]
 
 
+class Listing:
+    """Hashes of a listing that arrives page by page; the definitions themselves are not kept."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._hashes: dict[str, list[str]] = {}
+
+    def add(self, tools: Iterable[Mapping[str, Any]]) -> None:
+        """Take tools in. Raises ValueError for one that is too large or too deep to be hashed."""
+        for tool in tools:
+            made = fingerprint(tool)
+            self._hashes.setdefault(str(tool.get("name"))[:MAX_NAME_LENGTH], []).append(made)
+            self.count += 1
+
+    def fingerprints(self) -> Fingerprints:
+        """Return every tool's hash; of two tools with one name both count, so that a shadowing tool shows."""
+        return {name: "+".join(sorted(hashes)) for name, hashes in self._hashes.items()}
+
+
 def fingerprint(tool: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a tool's canonical definition, in hex."""
+    """Return the SHA-256 of a tool's canonical definition, in hex. Raises ValueError beyond depth or size."""
+    _check_size(tool)
     kept = {name: value for name, value in tool.items() if name not in VOLATILE}
     return hashlib.sha256(canonical(kept)).hexdigest()
 
 
-def fingerprints(tools: Tools) -> Fingerprints:
-    """Return every tool's hash; of two tools with one name both count, so that a shadowing tool shows."""
-    found: dict[str, list[str]] = {}
-    for tool in tools:
-        found.setdefault(str(tool.get("name")), []).append(fingerprint(tool))
-    return {name: "+".join(sorted(hashes)) for name, hashes in found.items()}
+def fingerprints(tools: Iterable[Mapping[str, Any]]) -> Fingerprints:
+    """Return every tool's hash of a whole listing."""
+    listing = Listing()
+    listing.add(tools)
+    return listing.fingerprints()
 
 
 def drift(pinned: Mapping[str, str], found: Mapping[str, str]) -> Drift:
@@ -49,6 +73,26 @@ def drift(pinned: Mapping[str, str], found: Mapping[str, str]) -> Drift:
         removed=sorted(pinned.keys() - found.keys()),
         changed=sorted(name for name in pinned.keys() & found.keys() if pinned[name] != found[name]),
     )
+
+
+def _check_size(tool: Mapping[str, Any]) -> None:
+    """Walk a definition level by level, which takes no stack. Raises ValueError beyond depth or size."""
+    level, count = [tool], 0
+    for _ in range(MAX_DEPTH):
+        children = (child for value in level for child in _children(value))
+        level = list(islice(children, MAX_VALUES + 1 - count))
+        count += len(level)
+        if count > MAX_VALUES:
+            raise ValueError(f"a definition of more than {MAX_VALUES} values")
+        if not level:
+            return
+    raise ValueError(f"a definition nested deeper than {MAX_DEPTH} levels")
+
+
+def _children(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
 
 
 def canonical(value: Any) -> bytes:

@@ -7,9 +7,10 @@ from contract.vocabulary import ProbeOutcome
 from exporter.exchange import HttpClient
 from exporter.jsonrpc import RpcError
 from exporter.mcp_client import LEGACY, Dialog, conversation
-from exporter.outcome import Failure, Identity, ProbeResult, Tools
+from exporter.outcome import Failure, Identity, ProbeResult
 from exporter.targets import Target
 from exporter.tool_listing import list_tools
+from exporter.tool_pins import Fingerprints
 
 _WRONG_ERA = frozenset({ProbeOutcome.HTTP_ERROR, ProbeOutcome.PROTOCOL_ERROR})
 
@@ -24,7 +25,7 @@ class _Look:
         self.duration: float | None = None
         """Seconds until the server had shown that it works; None before that."""
         self.identity: Identity | None = None
-        self.tools: Tools | None = None
+        self.tools: Fingerprints | None = None
         self.warning = ""
 
     def elapsed(self) -> float:
@@ -95,7 +96,7 @@ class McpProbe:
 
     async def _list_tools(self, dialog: Dialog, look: _Look) -> Failure | None:
         if not dialog.identity.has_tools:
-            look.tools = []
+            look.tools = {}
         elif time.monotonic() >= self._tools_due or dialog.identity != self._identity:
             listed = await list_tools(dialog)
             if isinstance(listed, Failure):

@@ -76,7 +76,7 @@ def test_agent_not_yet_probed_has_no_series(fleet: Fleet, agent_of: AgentOf) -> 
 
 def test_healthy_agent_has_all_its_series(fleet: Fleet, agent_of: AgentOf) -> None:
     (agent,) = watch(fleet, agent_of, "a")
-    fleet.record(agent, ProbeResult(ProbeOutcome.OK, 0.25, identity=GOOD.identity, tools=[{"name": "t"}]))
+    fleet.record(agent, ProbeResult(ProbeOutcome.OK, 0.25, identity=GOOD.identity, tools=fingerprints([{"name": "t"}])))
     found, own = samples(fleet.exposition()), ("planner", "a")
     assert found["mcp_agent_up"] == {own: 1}
     assert found["mcp_agent_probe_duration_seconds"] == {own: 0.25}
@@ -185,7 +185,7 @@ def test_drift_is_shown_against_the_pinned_tools(
     fleet.set_pins({"a": pinned})
     (agent,) = watch(fleet, agent_of, "a")
     for _ in range(2):
-        fleet.record(agent, ProbeResult(ProbeOutcome.OK, 0.1, tools=tools))
+        fleet.record(agent, ProbeResult(ProbeOutcome.OK, 0.1, tools=fingerprints(tools)))
     drift = samples(fleet.exposition())["mcp_agent_tool_drift"]
     assert drift == {("planner", "a", change): 1 for change in ("added", "removed", "changed")}
     (record,) = [record for record in caplog.records if "differ" in record.message]
@@ -195,14 +195,14 @@ def test_drift_is_shown_against_the_pinned_tools(
 
 def test_drift_of_unpinned_agents_is_not_told(fleet: Fleet, agent_of: AgentOf) -> None:
     (agent,) = watch(fleet, agent_of, "a")
-    fleet.record(agent, ProbeResult(ProbeOutcome.OK, 0.1, tools=[{"name": "t"}]))
+    fleet.record(agent, ProbeResult(ProbeOutcome.OK, 0.1, tools=fingerprints([{"name": "t"}])))
     assert "mcp_agent_tool_drift" not in samples(fleet.exposition())
 
 
 def test_new_pins_count_at_once(fleet: Fleet, agent_of: AgentOf) -> None:
     (agent,) = watch(fleet, agent_of, "a")
     fleet.set_pins({"a": fingerprints([{"name": "other"}])})
-    fleet.record(agent, ProbeResult(ProbeOutcome.OK, 0.1, tools=[{"name": "t"}]))
+    fleet.record(agent, ProbeResult(ProbeOutcome.OK, 0.1, tools=fingerprints([{"name": "t"}])))
     fleet.set_pins({"a": fingerprints([{"name": "t"}])})
     drift = samples(fleet.exposition())["mcp_agent_tool_drift"]
     assert set(drift.values()) == {0}
@@ -220,7 +220,7 @@ def test_change_of_state_is_logged_once(fleet: Fleet, agent_of: AgentOf, caplog:
 def test_agent_has_no_more_series_than_budgeted(fleet: Fleet, agent_of: AgentOf) -> None:
     fleet.set_pins({"a": {}})
     (agent,) = watch(fleet, agent_of, "a")
-    fleet.record(agent, ProbeResult(ProbeOutcome.OK, 0.25, identity=GOOD.identity, tools=[{"name": "t"}]))
+    fleet.record(agent, ProbeResult(ProbeOutcome.OK, 0.25, identity=GOOD.identity, tools=fingerprints([{"name": "t"}])))
     found = samples(fleet.exposition())
     assert sum(len(found[name]) for name in FAMILIES) <= 12
 
@@ -228,7 +228,7 @@ def test_agent_has_no_more_series_than_budgeted(fleet: Fleet, agent_of: AgentOf)
 def test_every_family_has_the_labels_of_the_catalogue(fleet: Fleet, agent_of: AgentOf) -> None:
     fleet.set_pins({"a": {}})
     (agent,) = watch(fleet, agent_of, "a")
-    fleet.record(agent, ProbeResult(ProbeOutcome.OK, 0.25, identity=GOOD.identity, tools=[{"name": "t"}]))
+    fleet.record(agent, ProbeResult(ProbeOutcome.OK, 0.25, identity=GOOD.identity, tools=fingerprints([{"name": "t"}])))
     families = {f.name: f for f in text_string_to_metric_families(fleet.exposition().decode())}
     for name in FAMILIES:
         assert tuple(families[name].samples[0].labels) == CATALOGUE[name].labels

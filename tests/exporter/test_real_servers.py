@@ -24,7 +24,7 @@ async def test_modern_server_is_discovered_with_its_tools(look: Look, modern_url
     result = await look(modern_url)
     assert result.outcome is ProbeOutcome.OK
     assert result.identity == Identity("modern", "2026-07-28", "real-server", "4.2", has_tools=True)
-    assert sorted(tool["name"] for tool in result.tools) == ["add", "fail"]
+    assert sorted(result.tools) == ["add", "fail"]
     assert result.http_status == 200
 
 
@@ -32,7 +32,7 @@ async def test_legacy_server_is_found_by_handshake_and_ping(look: Look, legacy_u
     result = await look(legacy_url)
     assert result.outcome is ProbeOutcome.OK, result.detail
     assert (result.identity.era, result.identity.protocol_version) == ("legacy", "2025-11-25")
-    assert sorted(tool["name"] for tool in result.tools) == ["add", "fail"]
+    assert sorted(result.tools) == ["add", "fail"]
 
 
 async def test_stateless_legacy_server_works_without_session(look: Look, stateless_url: str) -> None:
@@ -100,7 +100,7 @@ async def test_conversation_calls_in_either_era(
         assert not isinstance(dialog, Failure)
         tools = await list_tools(dialog)
     assert not isinstance(tools, Failure)
-    assert {tool["name"] for tool in tools} == {"add", "fail"}
+    assert set(tools) == {"add", "fail"}
 
 
 async def test_modern_server_refuses_what_it_does_not_know(session: aiohttp.ClientSession, modern_url: str) -> None:
