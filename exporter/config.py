@@ -13,6 +13,7 @@ from contract.config import Model
 from contract.fields import HttpUrl, PositiveDuration, RelativePath, SecretFile
 from contract.vocabulary import AGENT_TYPES, HealthComponent
 from exporter import label_values
+from exporter.jsonrpc import modern_message
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/\-]*$")]
 """Names of agents, sources and the like: they become labels and parts of URLs."""
@@ -94,6 +95,15 @@ class ToolCall(Model):
 
     name: str = Field(min_length=1)
     arguments: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _check_message(self) -> "ToolCall":
+        try:
+            # What cannot be written as JSON would break every probe.
+            modern_message("tools/call", {"name": self.name, "arguments": self.arguments})
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"name and arguments cannot be sent as JSON: {error}; write JSON values") from None
+        return self
 
 
 class ProbeSettings(Model):

@@ -176,9 +176,15 @@ class Fleet:
                 self._instruments.child("mcp_series_dropped_total", self._instruments.service, family).inc(dropped)
 
     def record(self, agent: Agent, result: ProbeResult) -> None:
-        """Take the result of a probe: snapshot, counters, log of changes."""
+        """Take the result of a probe: snapshot, counters, log of changes. Whatever the result, the round counts."""
         agent_type, last = agent.target.agent_type, agent.result
-        agent.take(result, self.clock(), self._pins.get(agent.target.name))
+        try:
+            agent.take(result, self.clock(), self._pins.get(agent.target.name))
+        except Exception:
+            logger.exception("a result cannot be shown", extra={"agent": agent.target.name})
+            detail = "the answer cannot be shown; see the exporter's log"
+            result = ProbeResult(ProbeOutcome.PROTOCOL_ERROR, result.duration_seconds, detail)
+            agent.take(result, self.clock(), None)
         self._counted(agent_type, result.outcome).inc()
         self._timed(agent_type).observe(result.duration_seconds)
         if last is None or last.outcome is not result.outcome:

@@ -95,6 +95,11 @@ MISTAKES = {
         "security.x.good: ",
     ),
     "check without end": ("health:\n  security:\n    x: {query: up, good: 1, bad: -.inf}\n", 3, "security.x.bad: "),
+    "argument beyond 64 bits": (
+        AGENT + "  check_tool:\n    name: add\n    arguments: {a: 99999999999999999999999}\n",
+        5,
+        "agents.0.check_tool: name and arguments cannot be sent as JSON: Integer exceeds 64-bit range",
+    ),
     "type twice": ("agent_types: [a, b, a]\n", 1, "agent_types.2: type a is listed twice"),
     "reserved type": ("agent_types: [status]\n", 1, "agent_types.0: status is a reserved word"),
     "no pins file": ("pinned_tools: exporter.yaml\n", 1, "pinned_tools: "),

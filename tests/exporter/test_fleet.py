@@ -217,6 +217,19 @@ def test_change_of_state_is_logged_once(fleet: Fleet, agent_of: AgentOf, caplog:
     assert outcomes == ["ok", "timeout", "ok"]
 
 
+def test_result_that_cannot_be_shown_is_a_protocol_error_and_the_round_counts(
+    fleet: Fleet, agent_of: AgentOf, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    (agent,) = watch(fleet, agent_of, "a")
+    unshowable = Identity("modern", "v", "\ud800", "1")
+    fleet.record(agent, ProbeResult(ProbeOutcome.OK, 0.25, identity=unshowable))
+    assert samples(fleet.exposition())["mcp_agent_up"] == {("planner", "a"): 0}
+    assert agent.result is not None
+    assert (agent.result.outcome, agent.probed_at) == (ProbeOutcome.PROTOCOL_ERROR, clock.now)
+    assert fleet.has_been_probed()
+    assert "a result cannot be shown" in caplog.messages
+
+
 def test_agent_has_no_more_series_than_budgeted(fleet: Fleet, agent_of: AgentOf) -> None:
     fleet.set_pins({"a": {}})
     (agent,) = watch(fleet, agent_of, "a")
