@@ -4,10 +4,12 @@ While the issuer is down the last good keys stay in force up to a configured age
 """
 
 import asyncio
+import ipaddress
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -143,9 +145,19 @@ def from_discovery(session: aiohttp.ClientSession, issuer: str, *, allow_http: b
         url = document.get("jwks_uri")
         if not isinstance(url, str) or not url.startswith(("https://", "http://") if allow_http else "https://"):
             raise ValueError("the discovery document names no usable jwks_uri")
+        if urlsplit(url).hostname != urlsplit(issuer).hostname and _is_inner(urlsplit(url).hostname or ""):
+            raise ValueError("the discovery document leads to an address inside")
         return await get(session, url)
 
     return discover
+
+
+def _is_inner(host: str) -> bool:
+    """Whether a host is this machine or an address that is not public; the issuer's own may be."""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return host in ("", "localhost") or host.endswith(".localhost")
 
 
 async def get(session: aiohttp.ClientSession, url: str) -> bytes:

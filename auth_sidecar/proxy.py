@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 LARGE_BYTES = 1 << 20
 """Bodies from this size on are sent in pieces, so that other requests are not held up."""
+MAX_DRAINING = 1000
+"""Most answers that are read for nobody at once; beyond that a client that leaves ends its request."""
 DRAIN_SECONDS = 300.0
 """How long an answer is still read that a legacy client has stopped waiting for."""
 _UPSTREAM_DOWN = {502: "The server behind cannot be reached.", 504: "The server behind does not answer in time."}
@@ -161,7 +163,8 @@ class Proxy:
 
     def _give_up(self, asking: "asyncio.Task[aiohttp.ClientResponse]", action: Action) -> None:
         """End a request whose client has left: a cancellation in the modern era, nothing of the kind before."""
-        if not is_modern(action.version) and action.method not in BODILESS.values():
+        is_legacy = not is_modern(action.version) and action.method not in BODILESS.values()
+        if is_legacy and len(self._draining) < MAX_DRAINING:
             task = asyncio.ensure_future(_drain(asking))
             self._draining.add(task)
             task.add_done_callback(self._draining.discard)

@@ -77,6 +77,8 @@ class Idp:
         self.fetches = 0
         self.server: Server | None = None
         self.issuer = ISSUER
+        self.jwks_uri = ""
+        """What discovery names in place of its own keys."""
 
     @property
     def url(self) -> str:
@@ -103,7 +105,7 @@ class Idp:
     async def _discovery(self, _request: web.Request) -> web.Response:
         document = {
             "issuer": self.issuer,
-            "jwks_uri": f"{self.url}/jwks",
+            "jwks_uri": self.jwks_uri or f"{self.url}/jwks",
             "authorization_endpoint": f"{self.url}/authorize",
             "token_endpoint": f"{self.url}/token",
             "response_types_supported": ["code"],

@@ -309,3 +309,10 @@ async def test_who_leaves_while_keys_are_fetched_has_tried_all_the_same(start_si
             await asyncio.sleep(0.01)
     fetched.set()
     assert records(tmp_path)[0]["reason"] == "unknown_key"
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.2", "[::1]", "169.254.169.254"])
+async def test_discovery_leads_nowhere_inside(start_sidecar: Start, idp: Idp, host: str) -> None:
+    idp.issuer, idp.jwks_uri = idp.url, idp.url.replace("127.0.0.1", host) + "/jwks"
+    sidecar = await start_sidecar(issuers=[{"name": "found", "issuer": idp.url, "allow_http": True}])
+    assert ((await post(sidecar, mint(iss=idp.url), call("search_knowledge")))[0], idp.fetches) == (503, 0)

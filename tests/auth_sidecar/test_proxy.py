@@ -13,6 +13,7 @@ from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import TextContent
 
+from auth_sidecar import proxy
 from auth_sidecar.app import Sidecar
 from auth_sidecar.prompt_server import PromptServer
 from tests.auth_sidecar.agents import Echo, sdk_server
@@ -149,6 +150,15 @@ async def test_a_legacy_client_that_leaves_cancels_nothing(sidecar: Sidecar, ech
     finish.set()
     async with asyncio.timeout(5):
         await ended.wait()
+
+
+async def test_clients_that_leave_do_not_keep_answers_open_without_bound(
+    sidecar: Sidecar, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxy, "MAX_DRAINING", 0)
+    cancelled, _, _ = await _hang_up(sidecar, echo, **{"MCP-Protocol-Version": "2025-11-25"})
+    async with asyncio.timeout(1):
+        await cancelled.wait()
 
 
 async def test_session_and_resumption_headers_cross_both_ways(sidecar: Sidecar, echo: Echo) -> None:
