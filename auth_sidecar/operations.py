@@ -27,8 +27,9 @@ MAX_TEXT = 512
 
 MessageId = str | int | float | None
 
-_MESSAGE_KEYS = ("jsonrpc", "id", "method", "params", "result", "error")
-_PARAMS_KEYS = ("name", "uri", "arguments", "_meta")
+_MESSAGE_KEYS = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
+_PARAMS_KEYS = frozenset({"name", "uri", "arguments", "_meta"})
+_META_KEYS = frozenset({META_VERSION})
 _REVISION = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SENTINEL = re.compile(r"=\?base64\?([A-Za-z0-9+/]*={0,2})\?=")
 
@@ -69,7 +70,7 @@ def read_body(body: bytes, headers: Mapping[str, str]) -> Action | Refused:
         params = message.get("params")
         fields = params if isinstance(params, dict) else {}
         meta = _mapping(fields.get("_meta"))
-        for keys, decisive in ((message, _MESSAGE_KEYS), (fields, _PARAMS_KEYS), (meta or {}, (META_VERSION,))):
+        for keys, decisive in ((message, _MESSAGE_KEYS), (fields, _PARAMS_KEYS), (meta or {}, _META_KEYS)):
             _demand_one_spelling(keys, decisive)
         action = Action(
             method=_method(message),
@@ -168,14 +169,15 @@ def _text(value: object) -> str:
     return value
 
 
-def _demand_one_spelling(keys: Iterable[str], decisive: Iterable[str]) -> None:
+def _demand_one_spelling(keys: Iterable[str], decisive: frozenset[str]) -> None:
     """Raise ValueError for a key that a server less strict than we are would take for a decisive one.
 
     Go's encoding/json ignores case, Unicode's folding included; others stop reading a key at a NUL.
     """
-    folded = {key.casefold(): key for key in decisive}
-    for key in keys:
-        if not key.isprintable() or folded.get(key.casefold(), key) != key:
+    unclear = [key for key in keys if key not in decisive]
+    if unclear:
+        folded = {key.casefold() for key in decisive}
+        if any(key.casefold() in folded or not key.isprintable() for key in unclear):
             raise ValueError("a key that can be read in two ways")
 
 
