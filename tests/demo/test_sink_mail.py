@@ -2,6 +2,7 @@
 
 import asyncio
 import smtplib
+import time
 from collections.abc import AsyncIterator
 from email.message import EmailMessage
 
@@ -98,3 +99,11 @@ def test_html_alone_is_read_as_text_too() -> None:
 )
 def test_a_broken_mail_is_kept_as_far_as_it_can_be_read(content: bytes) -> None:
     assert read(content, ["a@lookout.example"]).channel == "email"
+
+
+@pytest.mark.parametrize("part", ["<a href='http://x'", "<a href='http://x'>", "<", "<a <b>", "<a x><b></b>", "<a><b"])
+def test_endless_markup_is_read_in_time_in_proportion(part: str) -> None:
+    began = time.process_time()
+    message = read(b"Content-Type: text/html\r\n\r\n" + (part * (400_000 // len(part))).encode(), ["a@b"])
+    assert time.process_time() - began < 20, "reading every pair would take hours"
+    assert len(message.links) <= 20
