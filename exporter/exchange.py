@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from contract.vocabulary import ProbeOutcome
@@ -23,6 +24,10 @@ MAX_ANSWER_BYTES = 4 * 1024 * 1024
 """What we read of one answer; the official SDK reads requests up to the same size."""
 TAIL_SECONDS = 0.05
 """How long a stream may take to end after its answer, before its connection is given up."""
+
+REDACTED = "<redacted>"
+MIN_SECRET_LENGTH = 8
+"""Shorter tokens are no secrets, and blanking them would cut answers to pieces."""
 
 Headers = Mapping[str, str]
 
@@ -76,7 +81,7 @@ _SECRET_HEADERS = frozenset({"authorization", "cookie", "set-cookie", "mcp-sessi
 
 
 def _shown(name: str, value: str) -> str:
-    return "<redacted>" if name.lower() in _SECRET_HEADERS else value
+    return REDACTED if name.lower() in _SECRET_HEADERS else value
 
 
 class HttpClient:
@@ -134,7 +139,8 @@ class HttpClient:
         sent = {**headers, "Authorization": authorization} if authorization else headers
         if self._transcript is not None:
             self._transcript.sent(method, self.url, sent, body)
-        return await self._exchange(method, sent, body, is_last, on_headers)
+        answer = await self._exchange(method, sent, body, is_last, on_headers)
+        return _without(_secret_of(authorization), answer) if authorization else answer
 
     async def _exchange(
         self, method: str, headers: Headers, body: bytes | None, is_last: Any, on_headers: Any
@@ -148,7 +154,7 @@ class HttpClient:
                     on_headers(response.headers)
                 content = await _read(response, is_last)
         except (aiohttp.ClientError, ValueError, OSError) as error:
-            return failure_of(error, self.url.scheme)
+            return failure_of(error, self.url.scheme, _secret_of(headers.get("Authorization", "")))
         if isinstance(content, Failure):
             return content
         return Answer(self.status, response.headers, content)
@@ -195,13 +201,33 @@ async def _await_end(content: aiohttp.StreamReader) -> None:
                 await content.readany()
 
 
+def _secret_of(authorization: str) -> str:
+    """Return the token of an Authorization header, empty when it is too short to be one."""
+    token = authorization.rpartition(" ")[2]
+    return token if len(token) >= MIN_SECRET_LENGTH else ""
+
+
+def _without(secret: str, answer: Answer | Failure) -> Answer | Failure:
+    """Blank the token we sent wherever the answer repeats it: answers reach log, page and labels."""
+    if not secret or isinstance(answer, Failure):
+        return answer
+    if any(secret in value for value in answer.headers.values()):
+        shown = [(name, _blanked(value, secret)) for name, value in answer.headers.items()]
+        answer = answer._replace(headers=CIMultiDict(shown))
+    return answer._replace(body=answer.body.replace(secret.encode(), REDACTED.encode()))
+
+
+def _blanked(text: str, secret: str) -> str:
+    return text.replace(secret, REDACTED) if secret else text
+
+
 def _too_large() -> Failure:
     return Failure(ProbeOutcome.PROTOCOL_ERROR, f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
 
 
-def failure_of(error: Exception, scheme: str) -> Failure:
+def failure_of(error: Exception, scheme: str, secret: str = "") -> Failure:
     """Say which outcome an error of the transport is."""
-    detail = f"{type(error).__name__}: {error}"[:300]
+    detail = _blanked(f"{type(error).__name__}: {error}", secret)[:300]
     if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
         return Failure(ProbeOutcome.TLS_ERROR, detail)
     if isinstance(error, aiohttp.ClientConnectorError):

@@ -5,6 +5,7 @@ is ended by DELETE however the conversation goes. The reading of answers is pure
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ from exporter.outcome import Failure, Identity
 MODERN, LEGACY = "modern", "legacy"
 END_TIMEOUT_SECONDS = 2.0
 """How long ending a legacy session may take."""
+
+_CHALLENGE = re.compile(r"""(?<![\w-])(error|scope|resource_metadata)\s*=\s*("[^"]*"|[^\s,"]+)""")
 
 DISCOVER = modern_message("server/discover")
 INITIALIZE = legacy_message(
@@ -212,9 +215,16 @@ def is_refusal(answer: Answer) -> bool:
 
 def auth_failure(answer: Answer) -> Failure:
     """Describe a 401 or 403; the challenge tells what is missing."""
-    challenge = text_of(answer.headers.get("WWW-Authenticate"), 300)
+    challenge = read_challenge(answer.headers.get("WWW-Authenticate", ""))
     detail = f"status {answer.status}; {challenge or 'no challenge'}"
     return Failure(ProbeOutcome.AUTH_ERROR, detail, is_challenge="resource_metadata=" in challenge)
+
+
+def read_challenge(header: str) -> str:
+    """Return what a challenge asks for; a server may put anything into the rest, even the token it was given."""
+    scheme = header[:1000].partition(" ")[0]
+    said = [f"{name}={text_of(value, 200)}" for name, value in _CHALLENGE.findall(header[:4000])]
+    return " ".join([scheme, *said]) if scheme.isalpha() and len(scheme) <= 20 else " ".join(said)
 
 
 def http_failure(answer: Answer, what: str) -> Failure:

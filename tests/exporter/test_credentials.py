@@ -15,10 +15,11 @@ from exporter.clients import Clients
 from exporter.config import FileCredentials, OAuthCredentials
 from exporter.credentials import ClientCredentialsToken, FileToken, read_token_answer, token_request
 from exporter.exchange import HttpClient, Transcript
+from exporter.mcp_client import read_challenge
 from exporter.outcome import Failure
 from exporter.probes import make
 from tests.exporter.conftest import target
-from tests.exporter.servers import GOOD, Request, always, answering, http, serving
+from tests.exporter.servers import DISCOVERED, GOOD, Request, always, answering, http, rpc_error, rpc_result, serving
 
 
 class Clock:
@@ -115,6 +116,76 @@ def test_secret_goes_into_the_form_when_the_server_wants_it_there(config: Callab
 def test_answer_without_a_usable_token_is_refused(status: int, body: bytes, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         read_token_answer(status, body)
+
+
+def echoing(part: str) -> Callable[[Request], bytes]:
+    """Return what answers with the token it was given, in one part of the answer."""
+
+    def answer(request: Request) -> bytes:
+        token = request.headers["authorization"].removeprefix("Bearer ")
+        if part == "body":
+            return http(500, f"you sent {token}")
+        if part == "server name":
+            named = {**DISCOVERED, "_meta": {"io.modelcontextprotocol/serverInfo": {"name": token}}}
+            return http(200, rpc_result(named))
+        if part == "error message":
+            return http(400, rpc_error(-32020, f"bad token {token}"))
+        if part == "location":
+            return http(302, location=f"/login?token={token}")
+        if part == "event":
+            return http(200, f"data: {rpc_error(-32020, token)}\n\n", "text/event-stream")
+        if part == "no header":
+            return f"HTTP/1.1 200 {token}\r\nX {token}: \x01{token}\r\n\r\n".encode()
+        return http(401, www_authenticate=f'Bearer {part}="{token}", error="invalid_token"')
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "error_description",
+        "error",
+        "realm",
+        "scope",
+        "body",
+        "server name",
+        "error message",
+        "location",
+        "event",
+        "no header",
+    ],
+)
+async def test_token_that_an_agent_repeats_is_shown_nowhere(
+    session: aiohttp.ClientSession, secret: SecretFile, part: str
+) -> None:
+    secret.path.write_text("tok-0123456789abcdef")
+    transcript, token = Transcript(), FileToken(secret)
+    async with serving(answering(echoing(part))) as url:
+        client = HttpClient(session, url, token=token, transcript=transcript)
+        result = await make(target(url, credentials="ours"))(client, 5)
+    assert transcript.lines
+    assert "tok-0123456789abcdef" not in f"{result} {transcript.lines}"
+
+
+@pytest.mark.parametrize(
+    ("header", "shown"),
+    [
+        ("Bearer", "Bearer"),
+        ("", ""),
+        ('Bearer error="invalid_token", error_description="it was abc"', 'Bearer error="invalid_token"'),
+        (
+            'Bearer realm="x", resource_metadata="http://a/.well-known/x", scope="a b"',
+            'Bearer resource_metadata="http://a/.well-known/x" scope="a b"',
+        ),
+        ("Bearer scope=a,error=b", "Bearer scope=a error=b"),
+        ('Bearer x_error="no", error="\x1b[31m"', 'Bearer error="[31m"'),
+        ("eyJhbGciOi.Jzd", ""),
+        ("Bearer " + "error=" * 1000, "Bearer error=" + ("error=" * 1000)[:200]),
+    ],
+)
+def test_challenge_is_shown_by_what_it_asks_for(header: str, shown: str) -> None:
+    assert read_challenge(header) == shown
 
 
 def test_token_without_lifetime_is_kept_for_five_minutes() -> None:
