@@ -10,18 +10,22 @@ class EventParser:
     """
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
         self._data: list[bytes] = []
         self._is_first_line = True
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Return the data of every event that `chunk` completes."""
-        text = self._rest + chunk
+        had_end = self._rest.endswith(b"\r")
+        self._rest += chunk
+        if not (had_end or b"\n" in chunk or b"\r" in chunk):
+            return []  # A line under way only grows; copying it for every chunk would take quadratic time.
         # A CR at the very end may be the first half of CRLF: it waits for the next chunk.
+        text = bytes(self._rest)
         held = b"\r" if text.endswith(b"\r") else b""
         text = text.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         *lines, rest = text.split(b"\n")
-        self._rest = rest + held
+        self._rest = bytearray(rest + held)
         return [data for line in lines if (data := self._line(line)) is not None]
 
     def _line(self, line: bytes) -> bytes | None:

@@ -1,5 +1,6 @@
 """Server-sent events: the same events however the stream is cut."""
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -41,3 +42,13 @@ def test_carriage_return_at_the_end_of_a_chunk_waits_for_its_line_feed() -> None
     assert parser.feed(b"data: x\r") == []
     assert parser.feed(b"\n\r") == []
     assert parser.feed(b"\n") == [b"x"]
+
+
+def test_endless_line_costs_no_more_than_its_bytes() -> None:
+    parser, started = EventParser(), time.perf_counter()
+    assert parser.feed(b"data: " + b"x" * 3_900_000) == []
+    for _ in range(100_000):
+        assert parser.feed(b"y") == []
+    (data,) = parser.feed(b"\n\n")
+    assert len(data) == 4_000_000
+    assert time.perf_counter() - started < 2, "copying the line for every chunk took minutes"
