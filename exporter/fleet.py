@@ -10,7 +10,7 @@ from contract.metrics import Instruments
 from contract.vocabulary import ProbeOutcome, ToolChange
 from exporter.exchange import HttpClient
 from exporter.exposition import header, labels, sample
-from exporter.outcome import ProbeResult
+from exporter.outcome import Identity, ProbeResult
 from exporter.probes import Probe
 from exporter.targets import Target
 from exporter.tool_pins import Drift, Fingerprints, drift
@@ -46,8 +46,8 @@ class Agent:
     """One watched agent: its target, how it is probed, and its latest result."""
 
     __slots__ = (
-        "_labels", "drift", "due", "fingerprints", "http", "is_removed", "lines", "probe", "probed_at", "result",
-        "success_at", "target",
+        "_labels", "drift", "due", "fingerprints", "http", "identity", "identity_at", "is_removed", "lines", "probe",
+        "probed_at", "result", "success_at", "target",
     )  # fmt: skip
 
     def __init__(self, target: Target, probe: Probe, http: HttpClient) -> None:
@@ -58,6 +58,9 @@ class Agent:
         self.is_removed = False
         self.result: ProbeResult | None = None
         self.probed_at = self.success_at = 0.0
+        self.identity: Identity | None = None
+        """What the server said of itself when that last became a series."""
+        self.identity_at = 0.0
         self.fingerprints: Fingerprints | None = None
         self.drift: Drift | None = None
         self.lines: list[bytes] = []
@@ -78,9 +81,15 @@ class Agent:
         self.result, self.probed_at = result, now
         if result.outcome.is_healthy:
             self.success_at = now
+        if result.identity is not None and result.identity != self.identity and self._may_change(now):
+            self.identity, self.identity_at = result.identity, now
         if result.tools is not None:
             self.fingerprints = result.tools
         self.compare(pins)
+
+    def _may_change(self, now: float) -> bool:
+        """Whether a new identity may become a new series: one each `tools_interval`, whatever a server says."""
+        return self.identity is None or now - self.identity_at >= self.target.tools_interval
 
     def compare(self, pins: Fingerprints | None) -> None:
         """Compare the tools last listed with the pinned ones and render; tell the log of a new difference."""
@@ -107,9 +116,9 @@ class Agent:
         ]
 
     def _info_line(self, result: ProbeResult) -> bytes:
-        if result.identity is None:
+        if result.identity is None or self.identity is None:
             return b""
-        who = result.identity
+        who = self.identity
         said = (who.era, who.protocol_version, who.server_name, who.server_version)
         return sample("mcp_agent_info", (self.target.agent_type, self.target.name, *said), 1).encode()
 

@@ -51,6 +51,8 @@ class McpProbe:
         self._known_era: str | None = None
         self._identity: Identity | None = None
         self._tools_due = 0.0
+        self._early_due = 0.0
+        """From when on a server that has changed may have its tools listed before they are due."""
 
     async def __call__(self, http: HttpClient, timeout_seconds: float) -> ProbeResult:
         """Look once."""
@@ -97,13 +99,23 @@ class McpProbe:
     async def _list_tools(self, dialog: Dialog, look: _Look) -> Failure | None:
         if not dialog.identity.has_tools:
             look.tools = {}
-        elif time.monotonic() >= self._tools_due or dialog.identity != self._identity:
+        elif self._is_listing_due(dialog.identity):
             listed = await list_tools(dialog)
             if isinstance(listed, Failure):
                 return listed
             look.tools = listed
             self._tools_due = time.monotonic() + self._target.tools_interval
         return None
+
+    def _is_listing_due(self, identity: Identity) -> bool:
+        """Whether to list now: once an interval, and once more in it for a server that says it has changed."""
+        now = time.monotonic()
+        if now >= self._tools_due:
+            return True
+        if identity == self._identity or now < self._early_due:
+            return False
+        self._early_due = now + self._target.tools_interval
+        return True
 
     async def _check_tool(self, dialog: Dialog) -> Failure | None:
         call = self._target.check_tool

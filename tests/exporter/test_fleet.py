@@ -230,6 +230,19 @@ def test_result_that_cannot_be_shown_is_a_protocol_error_and_the_round_counts(
     assert "a result cannot be shown" in caplog.messages
 
 
+def test_server_that_renames_itself_with_every_answer_has_one_series_an_interval(
+    fleet: Fleet, agent_of: AgentOf, clock: Clock
+) -> None:
+    (agent,) = watch(fleet, agent_of, "a", tools_interval=300.0)
+    shown = set()
+    for number in range(60):
+        identity = Identity("modern", "v", "s", str(number))
+        fleet.record(agent, ProbeResult(ProbeOutcome.OK, 0.25, identity=identity))
+        shown |= set(samples(fleet.exposition())["mcp_agent_info"])
+        clock.now += 15
+    assert sorted(key[-1] for key in shown) == ["0", "20", "40"]
+
+
 def test_agent_has_no_more_series_than_budgeted(fleet: Fleet, agent_of: AgentOf) -> None:
     fleet.set_pins({"a": {}})
     (agent,) = watch(fleet, agent_of, "a")

@@ -6,12 +6,15 @@ import time
 import tracemalloc
 from collections.abc import Callable
 
+import aiohttp
 import pytest
 
 from contract.vocabulary import ProbeOutcome
+from exporter.exchange import HttpClient
+from exporter.probes import make
 from exporter.tool_listing import MAX_LISTING_BYTES, MAX_TOOLS
 from exporter.tool_pins import MAX_DEPTH, MAX_NAME_LENGTH, MAX_VALUES, fingerprint, fingerprints
-from tests.exporter.conftest import Look
+from tests.exporter.conftest import Look, target
 from tests.exporter.servers import DISCOVERED, Request, answering, http, rpc_result, serving
 
 DISCOVERED_WITH_TOOLS = http(200, rpc_result({**DISCOVERED, "capabilities": {"tools": {}}}))
@@ -96,6 +99,28 @@ async def test_definitions_are_not_kept(look: Look) -> None:
             tracemalloc.stop()
     assert len(result.tools) == 30
     assert kept < 1_500_000, f"{kept} bytes are kept of a listing of 3,000,000"
+
+
+class Renamed(Lister):
+    """A server that says it is another one with every answer."""
+
+    answers = 0
+
+    def __call__(self, request: Request) -> bytes:
+        if request.rpc["method"] != "server/discover":
+            return super().__call__(request)
+        self.answers += 1
+        info = {"io.modelcontextprotocol/serverInfo": {"name": "s", "version": str(self.answers)}}
+        return http(200, rpc_result({**DISCOVERED, "capabilities": {"tools": {}}, "_meta": info}))
+
+
+async def test_server_that_renames_itself_is_listed_once_more_an_interval(session: aiohttp.ClientSession) -> None:
+    server = Renamed(lambda _: rpc_result({"tools": []}))
+    async with serving(answering(server)) as url:
+        probe, client = make(target(url)), HttpClient(session, url)
+        for _ in range(20):
+            assert (await probe(client, 5)).outcome is ProbeOutcome.OK
+    assert (server.answers, server.pages) == (20, 2)
 
 
 async def test_long_listing_leaves_turns_to_others(look: Look) -> None:
