@@ -1,6 +1,7 @@
 """Target files in Prometheus' file_sd form: read again when they change; a broken one keeps its last good targets."""
 
 import logging
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,10 +92,14 @@ class TargetFiles:
 def _content(path: Path, known: Signature | None) -> tuple[Signature, bytes | None]:
     """Return a file's signature and its content, None where the signature is the known one."""
     status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        # Opening a pipe would wait for whoever writes into it.
+        raise ConfigError([Problem(str(path), 1, "", "not a regular file", "remove it, or narrow the pattern")])
     signature = (status.st_mtime_ns, status.st_size, status.st_ino)
     if signature == known:
         return signature, None
     if status.st_size > MAX_FILE_BYTES:
         problem = Problem(str(path), 1, "", f"larger than {MAX_FILE_BYTES} bytes", "split it")
         raise ConfigError([problem])
-    return signature, path.read_bytes()
+    with path.open("rb") as file:
+        return signature, file.read(MAX_FILE_BYTES + 1)

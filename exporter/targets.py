@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 import pydantic
-import yaml
 
 from contract import yaml_source
 from contract.config import ConfigError, Finding, Problem
@@ -16,7 +15,6 @@ from exporter.config import Agent, ExporterConfig, FileSd, Name, ProbeKind, Prob
 from exporter.label_values import MAX_LABEL_BYTES
 
 _URL: pydantic.TypeAdapter[str] = pydantic.TypeAdapter(HttpUrl)
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +81,14 @@ def unique(targets: Iterable[Target]) -> tuple[list[Target], list[Target]]:
 
 def _parse(path: Path, content: bytes) -> Any:
     try:
-        return orjson.loads(content) if path.suffix == ".json" else yaml.load(content, _Loader)  # noqa: S506 - safe
+        return orjson.loads(content) if path.suffix == ".json" else yaml_source.load(content.decode("utf-8-sig"))
     except orjson.JSONDecodeError as error:
         raise ConfigError([Problem(str(path), error.lineno, "", f"not JSON: {error.msg}", "mend the file")]) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        message = f"not YAML: {getattr(error, 'problem', None) or ' '.join(str(error).split())}"
-        raise ConfigError([Problem(str(path), mark.line + 1 if mark else 1, "", message, "mend the file")]) from None
+    except (ValueError, OverflowError) as error:
+        # Which line is wrong takes a slower parser.
+        found = yaml_source.parse(content.decode("utf-8", "replace"), {}).problems
+        line, message = (found[0].line, found[0].message) if found else (1, f"not valid YAML: {error}"[:300])
+        raise ConfigError([Problem(str(path), line, "", message, "mend the file")]) from None
 
 
 def _check(place: int, read: TargetGroup, group: FileSd, config: ExporterConfig) -> Iterator[Finding]:

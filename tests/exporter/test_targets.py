@@ -1,6 +1,7 @@
 """Targets from file_sd files: Prometheus' form, re-read on change, a broken file keeps its last good targets."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -53,7 +54,11 @@ def test_empty_file_names_nobody(content: str) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ("{", "x.yaml:2: not YAML"),
+        ("{", "x.yaml:2: not valid YAML"),
+        ("[" * 100_000, "x.yaml:1: nested deeper than 50 levels"),
+        ("- targets: [a:1]\n  labels: !!python/object:os.system {}", "x.yaml:1: not valid YAML"),
+        ("- targets: [0001-01-01T00:00:00+05:00]\n  labels: {agent_type: planner}", "x.yaml:1: "),
+        ("- targets: [" + "9" * 5000 + "]", "x.yaml:1: "),
         ("7", "x.yaml:1: Input should be a valid list"),
         ("- targets: [a:1]", "x.yaml:1: 0.labels: Field required (add it)"),
         ("- {targets: [a:1], labels: {}}", "x.yaml:1: 0.labels.agent_type: Field required"),
@@ -165,6 +170,30 @@ def test_unreadable_file_is_a_problem_of_its_own(write: Write, tmp_path: Path) -
     files = TargetFiles(config(tmp_path / "*.json"))
     assert len(files.scan()) == 1
     assert files.states() == {str(tmp_path / "*.json"): False}
+
+
+def test_pipe_is_not_waited_for(write: Write, tmp_path: Path) -> None:
+    write("good.json", json.dumps(GROUP))
+    os.mkfifo(tmp_path / "pipe.json")
+    files = TargetFiles(config(tmp_path / "*.json"))
+    assert [target.name for target in files.scan()] == ["planner-9"]
+    (problem,) = files.problems()
+    assert (problem.file, problem.message) == (str(tmp_path / "pipe.json"), "not a regular file")
+
+
+def test_folder_that_fits_the_pattern_is_a_problem_of_its_own(write: Write, tmp_path: Path) -> None:
+    write("good.json", json.dumps(GROUP))
+    (tmp_path / "folder.json").mkdir()
+    files = TargetFiles(config(tmp_path / "*.json"))
+    assert len(files.scan()) == 1
+    assert [problem.message for problem in files.problems()] == ["not a regular file"]
+
+
+def test_file_that_is_not_utf_8_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes(b"- targets: ['\xff:1']")
+    files = TargetFiles(config(tmp_path / "*.yaml"))
+    assert files.scan() == []
+    assert len(files.problems()) == 1
 
 
 def test_first_agent_of_a_name_counts() -> None:
