@@ -31,8 +31,9 @@ compose_answers() {
     command -v docker >/dev/null 2>&1 && docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1
 }
 
+# Containers of this checkout: another one's stack has the same names, and is none of our business.
 compose_runs() {
-    compose_answers && [ -n "$(docker compose ps --all --quiet 2>/dev/null)" ]
+    compose_answers && [ -n "$(docker ps --all --quiet --filter "label=com.docker.compose.project.working_dir=$PWD")" ]
 }
 
 native_runs() {
@@ -89,6 +90,11 @@ compose_up() {
     warn_of_moved_ports
 }
 
+compose_down() {
+    if ! compose_runs; then return; fi
+    if [ "$1" = clean ]; then docker compose down --volumes --rmi local; else docker compose down; fi
+}
+
 # `still_mounted SERVICE "FILE:MOUNTED ..."`
 still_mounted() {
     for pair in $2; do
@@ -102,6 +108,8 @@ runs() {
 
 # A file that an editor replaced is another one than the container has mounted: that service is started again.
 compose_reload() {
+    # Secrets of one's own may be new; Alertmanager reads them when it sends.
+    docker compose run --rm --no-TTY --quiet-pull prepare </dev/null
     code=0
     while read -r service files; do
         if ! runs "$service"; then
@@ -147,12 +155,8 @@ chosen=$(runtime)
 case ${1:-}/$chosen in
     up/native) native deploy.native up ;;
     up/compose) compose_up ;;
-    down/*)
-        if compose_runs; then docker compose down; fi
-        if native_runs; then native deploy.native down; fi
-        ;;
-    clean/*)
-        if compose_answers; then docker compose down --volumes --rmi local; fi
+    down/* | clean/*)
+        if [ "${LOOKOUT_RUNTIME:-}" != native ]; then compose_down "$1"; fi
         if native_runs; then native deploy.native down; fi
         ;;
     status/native) native deploy.native status ;;

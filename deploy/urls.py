@@ -22,7 +22,7 @@ PAGES = (
 NEXT = (
     (
         "make demo-break FAULT=agent-down",
-        "an agent stops; AgentDown reaches Slack, PagerDuty and e-mail after 2 minutes",
+        "an agent stops; AgentDown reaches Slack, PagerDuty and e-mail in 2½ minutes",
     ),
     ("make demo-break FAULT=bad-tokens", "a flood of bad tokens; the security team is told too"),
     ("make demo-heal", "mend it; resolved messages follow"),

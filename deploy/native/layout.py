@@ -15,6 +15,8 @@ from deploy.native.translate import Translator
 from deploy.prepare import OWN_LIST, SECRETS, prepare
 
 ROOT = Path(__file__).resolve().parents[2]
+SPECIAL = "#[]{}*?\"'\\$:&|<>`\n\t"
+"""What YAML, file patterns or a shell would read as something else than a part of a path."""
 # (pattern below the repository, folder of the containers that it is mounted in)
 SOURCES = (
     ("exporter/*.yaml", "lookout"),
@@ -104,8 +106,15 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return where everything of a native run lies: below LOOKOUT_STATE, else `.lookout` of this checkout."""
-    return Path(environ.get("LOOKOUT_STATE") or ROOT / ".lookout").resolve() / "native"
+    """Return where everything of a native run lies: below LOOKOUT_STATE, else `.lookout` of this checkout.
+
+    Raises ValueError for a path that would mean something else inside a configuration file.
+    """
+    folder = Path(environ.get("LOOKOUT_STATE") or ROOT / ".lookout").resolve() / "native"
+    if found := sorted(set(str(folder)) & set(SPECIAL)):
+        mend = "clone into another folder, or set LOOKOUT_STATE to one without it"
+        raise ValueError(f"{folder}: configuration files cannot hold a path with {' '.join(found)}; {mend}")
+    return folder
 
 
 def remove(layout: Layout) -> None:

@@ -4,9 +4,10 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from deploy.native.files import write_if_changed
@@ -37,11 +38,11 @@ class Record:
 def identity(pid: int) -> str | None:
     """Return what names a process for good: boot and start time; None when it has ended."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        told = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         return None if Path("/proc/self/stat").exists() else _identity_by_ps(pid)
-    state, threads, started = fields[0], int(fields[17]), fields[19]  # proc(5): the 3rd, 20th and 22nd field
+    state, threads, started = told[0], int(told[17]), told[19]  # proc(5): the 3rd, 20th and 22nd field
     # The first thread may be a zombie while others still hold the process's ports.
     return None if state in "ZX" and threads <= 1 else f"{boot}/{started}"
 
@@ -93,11 +94,15 @@ def remember(record: Record, folder: Path) -> None:
 
 
 def recall(folder: Path) -> dict[str, Record]:
-    """Read every record, by name; those of ended processes too."""
+    """Read every record, by name; those of ended processes too. One that cannot be read is said and passed over."""
     found = {}
     for file in sorted(folder.glob("*.json")):
-        fields = json.loads(file.read_text(encoding="utf-8"))
-        found[file.stem] = Record(**{**fields, "command": tuple(fields["command"])})
+        try:
+            known = json.loads(file.read_text(encoding="utf-8"))
+            wanted = {field.name: known[field.name] for field in fields(Record)}
+            found[file.stem] = Record(**{**wanted, "command": tuple(wanted["command"])})
+        except (ValueError, KeyError, TypeError):
+            print(f"{file} cannot be read; if {file.stem} still runs, end it by hand", file=sys.stderr)
     return found
 
 

@@ -25,7 +25,7 @@ class Door:
         (self.root / name).chmod(0o755)
 
     def docker(self, *, runs: bool = True, containers: str = "", states: str = "", up_fails: bool = False) -> None:
-        ends = [f'case "$*" in "compose ps --all --quiet") echo "{containers}";;']
+        ends = [f'case "$*" in "ps --all --quiet --filter label="*working_dir={self.root}) echo "{containers}";;']
         ends += [f'"compose ps --all --format"*) printf "{states}";;']
         ends += [f'"compose up"*) exit {int(up_fails)};;', f"*) exit {int(not runs)};; esac\n"]
         self.program("bin/docker", RECORDER + " ".join(ends))

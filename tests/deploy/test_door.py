@@ -64,6 +64,18 @@ def test_down_ends_both_kinds(door: Door) -> None:
     assert door.called("python") == ["python -m deploy.native down"]
 
 
+def test_down_leaves_what_another_checkout_runs_with_compose(door: Door) -> None:
+    door.docker()
+    assert door.open("down").returncode == 0
+    assert door.called("docker compose down") == []
+
+
+def test_down_of_a_native_run_leaves_compose_alone(door: Door) -> None:
+    door.docker(containers="abc")
+    assert door.open("down", LOOKOUT_RUNTIME="native").returncode == 0
+    assert door.called("docker compose down") == []
+
+
 def test_clean_takes_the_volumes_too(door: Door) -> None:
     door.docker(containers="abc")
     assert door.open("clean").returncode == 0

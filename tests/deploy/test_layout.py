@@ -123,6 +123,13 @@ def test_own_secrets_of_the_checkout_are_used(tmp_path: Path, repository: Path) 
 def test_state_lies_in_the_checkout_unless_the_environment_says_otherwise(tmp_path: Path) -> None:
     assert state_folder({}) == ROOT / ".lookout" / "native"
     assert state_folder({"LOOKOUT_STATE": str(tmp_path)}) == tmp_path / "native"
+    assert state_folder({"LOOKOUT_STATE": str(tmp_path / "my state, (2)")}) == tmp_path / "my state, (2)" / "native"
+
+
+@pytest.mark.parametrize("name", ["a #1", "a[x]", "a*", "a: b", "a'b", "a$b"])
+def test_a_state_folder_that_configuration_files_cannot_hold_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="LOOKOUT_STATE"):
+        state_folder({"LOOKOUT_STATE": str(tmp_path / name)})
 
 
 def table(tmp_path: Path, **environ: str) -> Table:

@@ -1,5 +1,6 @@
 """Processes told apart for good, remembered and ended."""
 
+import json
 import platform
 import subprocess
 import sys
@@ -133,3 +134,18 @@ def test_process_whose_first_thread_has_ended_runs_until_the_others_have_too() -
         assert process.identity(started.pid)
         started.kill()
         wait_until(lambda: process.identity(started.pid) is None)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"name": 1}', "\x00"])
+def test_a_record_that_cannot_be_read_is_said_and_passed_over(
+    tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sink.json").write_text(text)
+    assert process.recall(tmp_path) == {}
+    assert "sink.json cannot be read" in capsys.readouterr().err
+
+
+def test_a_record_of_a_later_version_is_read_by_what_is_known_of_it(tmp_path: Path) -> None:
+    known = {"name": "sink", "pid": 1, "identity": "x", "command": ["a"], "code": "", "config": "", "more": 1}
+    (tmp_path / "sink.json").write_text(json.dumps(known))
+    assert process.recall(tmp_path)["sink"].command == ("a",)
