@@ -14,6 +14,9 @@ from contract.fields import HttpUrl
 from exporter.config import Agent, ExporterConfig, FileSd, Name, ProbeKind, ProbeSettings, ToolCall, resolve
 from exporter.label_values import MAX_LABEL_BYTES
 
+MAX_TARGETS = 200_000
+"""Targets of one file."""
+
 _URL: pydantic.TypeAdapter[str] = pydantic.TypeAdapter(HttpUrl)
 
 
@@ -58,6 +61,7 @@ def of_config(config: ExporterConfig) -> list[Target]:
 def of_file(path: Path, content: bytes, group: FileSd, config: ExporterConfig) -> list[Target]:
     """Read one file_sd file. Raises ConfigError with every problem, its line and how to mend it."""
     parsed = _parse(path, content)
+    _check_count(path, parsed)
     try:
         groups = _GROUPS.validate_python(parsed or [])
     except pydantic.ValidationError as error:
@@ -89,6 +93,15 @@ def _parse(path: Path, content: bytes) -> Any:
         found = yaml_source.parse(content.decode("utf-8", "replace"), {}).problems
         line, message = (found[0].line, found[0].message) if found else (1, f"not valid YAML: {error}"[:300])
         raise ConfigError([Problem(str(path), line, "", message, "mend the file")]) from None
+
+
+def _check_count(path: Path, parsed: Any) -> None:
+    """Refuse more targets than a fleet has, before each is looked at: YAML aliases multiply a short file."""
+    groups = [group for group in parsed if isinstance(group, dict)] if isinstance(parsed, list) else []
+    named = (targets for group in groups if isinstance(targets := group.get("targets"), list))
+    if (count := sum(map(len, named))) > MAX_TARGETS:
+        message = f"{count} targets, more than {MAX_TARGETS}"
+        raise ConfigError([Problem(str(path), 1, "", message, "split the file or shard the fleet")])
 
 
 def _check(place: int, read: TargetGroup, group: FileSd, config: ExporterConfig) -> Iterator[Finding]:

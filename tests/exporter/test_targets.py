@@ -172,6 +172,12 @@ def test_unreadable_file_is_a_problem_of_its_own(write: Write, tmp_path: Path) -
     assert files.states() == {str(tmp_path / "*.json"): False}
 
 
+def test_short_file_that_multiplies_by_aliases_is_refused() -> None:
+    group = "- targets: &many [" + "a:1," * 1000 + "]\n  labels: {agent_type: planner}\n"
+    with pytest.raises(ConfigError, match="1001000 targets, more than 200000"):
+        read("x.yaml", group + "- {targets: *many, labels: {agent_type: planner}}\n" * 1000)
+
+
 def test_pipe_is_not_waited_for(write: Write, tmp_path: Path) -> None:
     write("good.json", json.dumps(GROUP))
     os.mkfifo(tmp_path / "pipe.json")
