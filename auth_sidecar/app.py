@@ -32,7 +32,7 @@ from auth_sidecar.rbac import NO_ROLE
 from auth_sidecar.revocation import Revocations
 from auth_sidecar.sessions import SessionBinding
 from auth_sidecar.token_cache import TokenCache
-from contract.metrics import DEFAULT_CAP, Instruments
+from contract.instruments import DEFAULT_CAP, Instruments
 from contract.web import Reloader, Server, serve, setup_admin
 
 logger = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from auth_sidecar.encryption import KeyRing
 from auth_sidecar.key_source import describe
 from contract.config import ConfigError, exit_with
 from contract.fields import parse_duration
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 
 SCRAPED = ("mcp_audit_chain_length", "mcp_audit_chain_head")
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from auth_sidecar import audit_chain
 from auth_sidecar.audit_chain import Link, Sealer
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 from contract.vocabulary import AuditEvent
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from auth_sidecar import audit_verify
 from auth_sidecar.audit_chain import Sealer
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 
 logger = logging.getLogger(__name__)
 

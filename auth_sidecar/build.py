@@ -19,7 +19,7 @@ from auth_sidecar.limits import LockoutRules, RateRules
 from auth_sidecar.operations import OperationMap
 from auth_sidecar.principal import ClaimMapping
 from auth_sidecar.tokens import IssuerRules, TokenVerifier, canonical_audience
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 
 UPSTREAM_KEEPALIVE_SECONDS = 3.0
 """Shorter than any server's own, so that a request is never sent into a connection that is just being closed."""

@@ -16,7 +16,7 @@ import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 
 ALGORITHM = "AES-256-GCM"
 KEY_BYTES = 32

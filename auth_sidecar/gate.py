@@ -23,7 +23,7 @@ from auth_sidecar.principal import Principal
 from auth_sidecar.revocation import Revocations
 from auth_sidecar.token_cache import Caller, TokenCache
 from auth_sidecar.tokens import Refusal
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 from contract.vocabulary import AuditEvent, AuthReason
 
 logger = logging.getLogger(__name__)

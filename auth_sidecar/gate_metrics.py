@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from auth_sidecar.decision import Decision
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 from contract.vocabulary import AuditEvent, AuthReason, AuthResult, AuthzResult
 
 _RESULTS: Mapping[AuditEvent, tuple[AuthResult, AuthzResult | None]] = {

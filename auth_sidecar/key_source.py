@@ -15,7 +15,7 @@ import aiohttp
 
 from auth_sidecar import strict_json
 from auth_sidecar.keys import KeySet, parse_jwks
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 
 logger = logging.getLogger(__name__)
 

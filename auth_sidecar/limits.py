@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 
 
 @dataclass(frozen=True)

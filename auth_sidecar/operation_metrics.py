@@ -11,7 +11,7 @@ import orjson
 
 from auth_sidecar.decision import Endpoint
 from auth_sidecar.operations import Action
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 
 OTHER = "_OTHER"
 MAX_TOOLS = 200

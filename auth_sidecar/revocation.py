@@ -18,7 +18,7 @@ import pydantic
 
 from auth_sidecar.principal import Principal
 from contract.config import Model
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from contract.config import ConfigError, Loaded, Model, Problem
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 
 logger = logging.getLogger(__name__)
 

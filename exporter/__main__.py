@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from contract import log
 from contract.config import ConfigError, Problem, exit_with
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 from contract.ports import port
 from contract.web import Reloader, on_hangup, run, serve
 from exporter import config_check, pin

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import orjson
 from aiohttp import web
 
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 from contract.web import Reloader, setup_admin
 from exporter import on_demand
 from exporter.config import ExporterConfig

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 from contract.vocabulary import ProbeOutcome, ToolChange
 from exporter.exchange import HttpClient
 from exporter.exposition import header, labels, sample

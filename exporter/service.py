@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 from contract.vocabulary import HealthComponent, ProbeOutcome
 from exporter.clients import Clients
 from exporter.config import AlertmanagerApi, Api, Check, ExporterConfig, WorkflowSource

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from contract.metrics import CATALOGUE, SeriesBudget
+from contract.instruments import SeriesBudget
+from contract.metrics import CATALOGUE
 from contract.vocabulary import HumanKind, RunOutcome
 from exporter.exposition import header, histogram, sample
 from exporter.workflows.document import Distribution, Waiting, Workflow

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from contract.metrics import Instruments, SeriesBudget
+from contract.instruments import Instruments, SeriesBudget
 from contract.vocabulary import RunOutcome
 from exporter.config import WorkflowSource
 from exporter.exposition import header, sample

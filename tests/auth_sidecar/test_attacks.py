@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from auth_sidecar.app import Sidecar
 from auth_sidecar.revocation import Revocation, Revocations
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 from tests.auth_sidecar.agents import Echo
 from tests.auth_sidecar.issuer import ISSUER, Idp, mint
 from tests.auth_sidecar.raw import exchange, request_of

@@ -24,7 +24,7 @@ from auth_sidecar.audit_chain import Sealer
 from auth_sidecar.audit_log import AuditLog, Durability, Rotation
 from auth_sidecar.audit_verify import Walk, Witness, verify
 from auth_sidecar.audit_watch import AuditWatch
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 from contract.vocabulary import AuditEvent
 from tests.auth_sidecar import sidecars
 from tests.auth_sidecar.issuer import mint
@@ -223,7 +223,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 from auth_sidecar import audit_chain
 from auth_sidecar.audit_log import AuditLog, Durability
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 from contract.vocabulary import AuditEvent
 
 async def one(log, number):

@@ -14,7 +14,7 @@ from auth_sidecar.__main__ import main
 from auth_sidecar.config import load
 from auth_sidecar.encryption import EncryptionKey, KeyRing, SealError, parse_key
 from contract.config import ConfigError
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 from tests.auth_sidecar import sidecars
 from tests.auth_sidecar.issuer import mint
 from tests.auth_sidecar.sidecars import Start, call, post, records, samples

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from auth_sidecar.key_source import KeySource, from_file
 from auth_sidecar.keys import parse_jwks
 from auth_sidecar.tokens import IssuerRules, Refusal, TokenVerifier
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 from contract.vocabulary import AuthReason
 from tests.auth_sidecar import sidecars
 from tests.auth_sidecar.issuer import ISSUER, RESOURCE, Idp, ec_key, jwk, jwks, mint, rsa_key

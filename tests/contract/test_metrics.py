@@ -5,7 +5,8 @@ import re
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from contract.metrics import CATALOGUE, Instruments, Kind, Metric, SeriesBudget, closed_label_sets
+from contract.instruments import Instruments, SeriesBudget, closed_label_sets
+from contract.metrics import CATALOGUE, Kind, Metric
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from contract.config import ConfigError, Model, load
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 from contract.web import Reloader, Server, on_hangup, serve, setup_admin
 
 

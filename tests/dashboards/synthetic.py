@@ -7,7 +7,8 @@ from itertools import product
 
 from aiohttp import web
 
-from contract.metrics import CATALOGUE, Kind, Metric, is_possible
+from contract.instruments import is_possible
+from contract.metrics import CATALOGUE, Kind, Metric
 from tests.dashboards.foreign import ALERTMANAGER, NODE
 
 Labels = Mapping[str, str]

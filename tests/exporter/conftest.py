@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 from exporter.clients import open_session
 from exporter.exchange import HttpClient
 from exporter.outcome import ProbeResult

@@ -11,7 +11,7 @@ import aiohttp
 import yaml
 from prometheus_client import CollectorRegistry
 
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 from contract.web import Reloader, Server, serve
 from exporter import config_check
 from exporter.app import make_app

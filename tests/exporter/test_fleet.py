@@ -7,7 +7,8 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from contract.metrics import CATALOGUE, Instruments
+from contract.instruments import Instruments
+from contract.metrics import CATALOGUE
 from contract.vocabulary import ProbeOutcome
 from exporter.exchange import HttpClient
 from exporter.fleet import FAMILIES, Agent, AgentState, Fleet

@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from contract.metrics import Instruments
+from contract.instruments import Instruments
 from contract.vocabulary import ProbeOutcome
 from exporter.clients import Clients
 from exporter.config import ExporterConfig

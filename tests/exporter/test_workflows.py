@@ -9,7 +9,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from contract.metrics import CATALOGUE, Instruments
+from contract.instruments import Instruments
+from contract.metrics import CATALOGUE
 from contract.vocabulary import RunOutcome
 from exporter.config import WorkflowSource
 from exporter.exchange import HttpClient
