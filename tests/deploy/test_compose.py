@@ -178,6 +178,17 @@ def test_prometheus_in_a_network_has_no_api_that_ends_it() -> None:
     assert not [flag for flag in SERVICES["prometheus"]["command"] if "lifecycle" in flag or "admin-api" in flag]
 
 
+def test_prometheus_reads_the_generated_rules_and_grafana_is_asked_for_its_health() -> None:
+    sources = {target: source for source, target, _ in mounts("prometheus")}
+    assert sources["/etc/prometheus/rules"] == "./rules/generated"
+    assert any("/api/health" in part.split("3000")[-1:] for part in SERVICES["grafana"]["healthcheck"]["test"])
+
+
+def test_the_image_runs_as_nobody() -> None:
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line.startswith("USER ")] == ["USER 65534:65534"]
+
+
 def test_image_holds_only_what_its_services_run_on() -> None:
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert lines[1] == "*"
