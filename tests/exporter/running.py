@@ -57,9 +57,9 @@ class World:
     def config(self, **changes: Any) -> dict[str, Any]:
         """Return a configuration that watches this world."""
         names = [("planner-1", "planner"), ("planner-2", "planner"), ("validator-1", "validator")]
-        fast = {"interval": "100ms", "timeout": "100ms"}
+        fast = {"interval": "300ms", "timeout": "300ms"}
         whole: dict[str, Any] = {
-            "defaults": {"interval": "200ms", "timeout": "200ms"},
+            "defaults": {"interval": "400ms", "timeout": "400ms"},
             "agents": [{"name": name, "type": kind, "url": f"{self.url}/{name}/mcp"} for name, kind in names],
             "workflow_sources": [{"name": "engine", "url": f"{self.url}/workflows", **fast}],
             "prometheus": {"url": self.url, "public_url": "http://localhost:9090", **fast},

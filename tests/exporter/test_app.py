@@ -84,7 +84,8 @@ async def test_active_alerts_but_no_heartbeat_are_shown_and_a_critical_one_degra
     whole: Running, around: World
 ) -> None:
     around.alerts = [alert("AgentDown"), alert("Quiet", state="suppressed"), alert("Watchdog", "info")]
-    found = await eventually_health(whole, overall_status="degraded")
+    await until(lambda: whole.exporter.alerts.alerts)
+    found = await eventually_health(whole, overall_status="degraded", active_alerts_problem=None)
     (shown,) = found["active_alerts"]
     assert (shown["name"], shown["severity"], shown["labels"]["agent"]) == ("AgentDown", "critical", "planner-2")
     assert shown["links"]["runbook"] == "http://localhost:9820/runbooks/AgentDown"
