@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.alertmanager.programs import DEADLINE_SECONDS
+from tests.alertmanager.programs import DEADLINE_SECONDS, Receiver
 from tests.alertmanager.test_messages import Release, agent_down, both_releases, send, stack
 
 
@@ -35,11 +35,18 @@ async def until_inhibited(url: str, name: str, **labels: str) -> None:
             await asyncio.sleep(0.05)
 
 
+async def send_and_wait(url: str, taken: Receiver, cause: dict[str, Any]) -> None:
+    """Send the cause and wait until it is told: Alertmanager judges the alerts of one batch in no certain order."""
+    await send(url, [cause])
+    await taken.until(lambda seen: len(seen.posts.get("/slack", [])) == 1)
+
+
 @both_releases
 async def test_errors_of_the_same_agent_type_are_symptoms_of_a_dead_agent(tmp_path: Path, release: Release) -> None:
     errors = [alert("HighErrorRate", agent_type=each) for each in ("planner", "validator")]
     async with stack(tmp_path, release) as (url, taken):
-        await send(url, [agent_down(), *errors])
+        await send_and_wait(url, taken, agent_down())
+        await send(url, errors)
         await taken.until(lambda seen: len(seen.posts.get("/slack", [])) == 2)
         await until_inhibited(url, "HighErrorRate", agent_type="planner")
         assert not await inhibited(url, "HighErrorRate", agent_type="validator")
@@ -80,7 +87,8 @@ async def test_a_cause_is_told_once_and_another_cause_is_told_too(
     tmp_path: Path, release: Release, cause: dict[str, Any], symptom: dict[str, Any], other: dict[str, Any]
 ) -> None:
     async with stack(tmp_path, release) as (url, taken):
-        await send(url, [cause, symptom, other])
+        await send_and_wait(url, taken, cause)
+        await send(url, [symptom, other])
         await taken.until(lambda seen: len(seen.posts.get("/slack", [])) == 2)
         labels = {key: value for key, value in symptom["labels"].items() if key in ("slo", "agent_type")}
         await until_inhibited(url, symptom["labels"]["alertname"], **labels)
