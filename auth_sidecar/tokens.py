@@ -16,10 +16,6 @@ from auth_sidecar.keys import KeySet
 from auth_sidecar.principal import ClaimMapping, Principal, principal_of
 from contract.vocabulary import AuthReason
 
-ASYMMETRIC = (
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
-)  # fmt: skip
-"""Algorithms that a configuration may allow."""
 MAX_TOKEN_BYTES = 16384
 """Longest token that is looked at."""
 _FOREIGN_KEYS = frozenset({"jku", "x5u", "jwk", "x5c"})

@@ -57,7 +57,6 @@ class NoData(StrEnum):
     WORKFLOWS = "No samples of workflows: is a workflow source configured and reachable?"
     SIDECAR = "No samples from the auth sidecar: is its target up, and has it seen requests?"
     NODE = "No samples from node_exporter: is its target up in Prometheus?"
-    CONTAINERS = "No samples of containers: node_exporter sees hosts only; scrape cAdvisor to fill this."
     PROMETHEUS = "No samples of Prometheus itself: is the job prometheus scraped?"
     ALERTMANAGER = "No samples from Alertmanager: is its target up in Prometheus?"
     RULES = "The Watchdog does not fire: Prometheus evaluates no rules, so silence means nothing."

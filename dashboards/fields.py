@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import dashboard as models
 
-from dashboards.conventions import MEANING, Colour
+from dashboards.conventions import Colour
 
 Step = tuple[float, Colour]
 """From this value on, this colour."""
@@ -42,11 +42,6 @@ def colour_by(mode: models.FieldColorModeId) -> builders.FieldColor:
 def fixed(colour: Colour) -> models.DynamicConfigValue:
     """Return the property that paints a series in one colour."""
     return models.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour.value})
-
-
-def meaningful(legends: Iterable[str]) -> dict[str, list[models.DynamicConfigValue]]:
-    """Return the colour of each legend that has a meaning."""
-    return {legend: [fixed(MEANING[legend])] for legend in legends if legend in MEANING}
 
 
 def value_texts(texts: Mapping[str, tuple[str, Colour]]) -> list[models.ValueMapping]:

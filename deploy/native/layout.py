@@ -5,7 +5,6 @@ Everything lies below one git-ignored folder; the committed files are read, neve
 
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,8 +114,3 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
         mend = "clone into another folder, or set LOOKOUT_STATE to one without it"
         raise ValueError(f"{folder}: configuration files cannot hold a path with {' '.join(found)}; {mend}")
     return folder
-
-
-def remove(layout: Layout) -> None:
-    """Remove what a run left, its data included; the secrets stay."""
-    shutil.rmtree(layout.state, ignore_errors=True)

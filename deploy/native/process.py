@@ -127,11 +127,6 @@ def _signal(record: Record, number: signal.Signals, *, whole_session: bool = Fal
         (os.killpg if whole_session else os.kill)(record.pid, number)
 
 
-def hang_up(record: Record) -> None:
-    """Ask the process to read its configuration again."""
-    _signal(record, signal.SIGHUP)
-
-
 def wait_for_end(record: Record, seconds: float) -> bool:
     """Wait until the process has ended; tell whether it did in time."""
     deadline = time.monotonic() + seconds

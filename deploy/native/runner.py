@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -286,8 +285,3 @@ def _indented(text: str) -> str:
 
 def _say(text: str, end: str = "\n") -> None:
     print(text, end=end, flush=True)
-
-
-def warn(text: str) -> None:
-    """Tell of something that is missing but does not stop the stack."""
-    print(text, file=sys.stderr, flush=True)

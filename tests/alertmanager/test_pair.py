@@ -1,7 +1,6 @@
 """Two Alertmanagers in a cluster deliver once, also when one of them is killed."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,14 +9,7 @@ import aiohttp
 
 from tests.alertmanager.programs import DEADLINE_SECONDS, Receiver, install, receiver, running
 from tests.alertmanager.test_messages import GENERATED, TEMPLATES, Release, agent_down, both_releases, send
-from tests.tools import tool
-
-
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port: int = held.getsockname()[1]
-        return port
+from tests.tools import free_port, tool
 
 
 @asynccontextmanager

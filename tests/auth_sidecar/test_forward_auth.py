@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,8 +13,9 @@ from auth_sidecar.app import Sidecar
 from bench import peers
 from tests.auth_sidecar.agents import Echo
 from tests.auth_sidecar.issuer import mint
-from tests.auth_sidecar.sidecars import Start, records
+from tests.auth_sidecar.sidecars import Start, records, until_listening
 from tests.auth_sidecar.test_cases import modern, routes
+from tests.tools import free_port
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "forward-auth.md"
 URI = {"X-Forwarded-Uri": "/kb/mcp", "X-Forwarded-Method": "POST", "X-Forwarded-Host": "localhost"}
@@ -26,14 +26,6 @@ def example(name: str) -> str:
     found = re.search(rf"<!-- tested: {name} -->\n```\w*\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     assert found
     return found[1]
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def addressed(text: str, sidecar: Sidecar, echo: Echo, port: int) -> str:
@@ -73,14 +65,7 @@ async def running(name: str, sidecar: Sidecar, echo: Echo, folder: Path) -> Asyn
     environ = {**peers.environment(name), "HOME": str(folder)}
     process = await asyncio.create_subprocess_exec(*words, env=environ, stderr=asyncio.subprocess.DEVNULL)
     try:
-        async with asyncio.timeout(20):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                    break
-                except OSError:
-                    await asyncio.sleep(0.05)
-        writer.close()
+        await until_listening(port, 20)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()

@@ -11,7 +11,7 @@ from mcp_types import TextContent
 from tests.auth_sidecar.agents import sdk_server
 from tests.auth_sidecar.issuer import Idp
 from tests.auth_sidecar.sidecars import Start
-from tests.auth_sidecar.test_forward_auth import free_port
+from tests.tools import free_port
 
 
 class Memory(TokenStorage):

@@ -13,8 +13,7 @@ from auth_sidecar.__main__ import main
 from auth_sidecar.app import Sidecar
 from tests.auth_sidecar.issuer import mint
 from tests.auth_sidecar.sidecars import Start, call, post
-from tests.auth_sidecar.test_forward_auth import free_port
-from tests.tools import tool
+from tests.tools import free_port, tool
 
 
 @asynccontextmanager
