@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from contract.generated import write_or_check
-from contract.metrics import CATALOGUE, Metric
+from contract.metric import Metric
+from contract.metrics import CATALOGUE
 
 PAGE = Path("docs/metrics.md")
 

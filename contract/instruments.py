@@ -7,7 +7,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from contract import vocabulary as words
-from contract.metrics import CATALOGUE, Kind, Metric, Values
+from contract.metric import Kind, Metric, Values
+from contract.metrics import CATALOGUE
 
 DEFAULT_CAP = 500
 """Label sets a metric may have unless the service says otherwise."""

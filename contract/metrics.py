@@ -1,61 +1,26 @@
 """The metric catalogue: every series MCP Lookout emits, and who emits it."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Mapping
 
 from contract import vocabulary as words
-
-Values = Mapping[str, tuple[str, ...]]
-
-
-class Kind(StrEnum):
-    """Prometheus metric types in use."""
-
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
-
-
-MCP_BUCKETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
-"""Seconds; boundaries of the OpenTelemetry MCP conventions."""
-DECISION_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
-"""Seconds an auth decision takes."""
-WORKFLOW_BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0)
-"""Seconds a workflow run or step takes."""
-ITERATION_BUCKETS = (1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 20.0)
-"""Iterations of a workflow run."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One metric family, as exposed."""
-
-    name: str
-    """Full name; counters end in `_total`."""
-    kind: Kind
-    help: str
-    services: tuple[str, ...]
-    """Which services emit it."""
-    labels: tuple[str, ...] = ()
-    values: Values = field(default_factory=dict)
-    """Every value of the labels whose set is closed."""
-    buckets: tuple[float, ...] = ()
-
-    @property
-    def unit(self) -> str:
-        """Base unit by the name's suffix; empty for plain counts."""
-        stem = self.name.removesuffix("_total")
-        return next((unit for unit in ("timestamp_seconds", "seconds", "bytes", "info") if stem.endswith(unit)), "")
-
-
-def _words(vocabulary: type[StrEnum]) -> tuple[str, ...]:
-    return tuple(word.value for word in vocabulary)
-
+from contract.metric import (
+    DECISION_BUCKETS,
+    INCIDENT_BUCKETS,
+    ITERATION_BUCKETS,
+    MCP_BUCKETS,
+    WORKFLOW_BUCKETS,
+    Kind,
+    Metric,
+    counter,
+    gauge,
+    histogram,
+    words_of,
+)
 
 _AGENT = ("agent_type", "agent")
-_ALL = ("exporter", "sidecar")
-_REASONS = _words(words.AuthReason)
+_ALL = ("exporter", "sidecar", "incident_desk")
+_SEVERITIES = words_of(words.Severity)
+_REASONS = words_of(words.AuthReason)
 _AUTHZ_REASONS = (
     "ok",
     "header_mismatch",
@@ -66,51 +31,37 @@ _AUTHZ_REASONS = (
 )
 
 
-def _gauge(name: str, help: str, service: str, labels: Iterable[str] = (), **values: tuple[str, ...]) -> Metric:
-    return Metric(name, Kind.GAUGE, help, (service,), tuple(labels), values)
-
-
-def _counter(name: str, help: str, service: str, labels: Iterable[str] = (), **values: tuple[str, ...]) -> Metric:
-    return Metric(name, Kind.COUNTER, help, (service,), tuple(labels), values)
-
-
-def _histogram(
-    name: str, help: str, service: str, labels: Iterable[str], buckets: tuple[float, ...], **values: tuple[str, ...]
-) -> Metric:
-    return Metric(name, Kind.HISTOGRAM, help, (service,), tuple(labels), values, buckets)
-
-
 _AGENTS = (
-    _gauge("mcp_agent_up", "Whether the last probe found the agent healthy.", "exporter", _AGENT),
-    _gauge("mcp_agent_probe_duration_seconds", "How long the last probe took.", "exporter", _AGENT),
-    _gauge("mcp_agent_last_probe_timestamp_seconds", "When the agent was last probed.", "exporter", _AGENT),
-    _gauge("mcp_agent_last_success_timestamp_seconds", "When the agent was last healthy.", "exporter", _AGENT),
-    _gauge(
+    gauge("mcp_agent_up", "Whether the last probe found the agent healthy.", "exporter", _AGENT),
+    gauge("mcp_agent_probe_duration_seconds", "How long the last probe took.", "exporter", _AGENT),
+    gauge("mcp_agent_last_probe_timestamp_seconds", "When the agent was last probed.", "exporter", _AGENT),
+    gauge("mcp_agent_last_success_timestamp_seconds", "When the agent was last healthy.", "exporter", _AGENT),
+    gauge(
         "mcp_agent_info",
         "What the agent says it is; always 1.",
         "exporter",
         (*_AGENT, "era", "protocol_version", "server_name", "server_version"),
         era=("modern", "legacy", "none"),
     ),
-    _counter(
+    counter(
         "mcp_agent_probes_total",
         "Probes by how they ended.",
         "exporter",
         ("agent_type", "outcome"),
-        outcome=_words(words.ProbeOutcome),
+        outcome=words_of(words.ProbeOutcome),
     ),
-    _histogram("mcp_agent_probe_latency_seconds", "How long probes took.", "exporter", ("agent_type",), MCP_BUCKETS),
-    _gauge("mcp_agents_configured", "Agents to be probed.", "exporter", ("agent_type",)),
-    _gauge("mcp_agents_healthy", "Agents whose last probe was healthy.", "exporter", ("agent_type",)),
-    _gauge("mcp_agent_tools", "Tools the agent lists.", "exporter", _AGENT),
-    _gauge(
+    histogram("mcp_agent_probe_latency_seconds", "How long probes took.", "exporter", ("agent_type",), MCP_BUCKETS),
+    gauge("mcp_agents_configured", "Agents to be probed.", "exporter", ("agent_type",)),
+    gauge("mcp_agents_healthy", "Agents whose last probe was healthy.", "exporter", ("agent_type",)),
+    gauge("mcp_agent_tools", "Tools the agent lists.", "exporter", _AGENT),
+    gauge(
         "mcp_agent_tool_drift",
         "Tools whose definition differs from the pinned one.",
         "exporter",
         (*_AGENT, "change"),
-        change=_words(words.ToolChange),
+        change=words_of(words.ToolChange),
     ),
-    _gauge(
+    gauge(
         "mcp_target_file_up",
         "Whether the last reading of a file_sd pattern was good; a bad one keeps its last good targets.",
         "exporter",
@@ -119,61 +70,59 @@ _AGENTS = (
 )
 
 _WORKFLOWS = (
-    _counter(
+    counter(
         "mcp_workflow_runs_total",
         "Workflow runs by how they ended.",
         "exporter",
         ("workflow", "outcome"),
-        outcome=_words(words.RunOutcome),
+        outcome=words_of(words.RunOutcome),
     ),
-    _histogram(
+    histogram(
         "mcp_workflow_run_duration_seconds", "How long ended runs took.", "exporter", ("workflow",), WORKFLOW_BUCKETS
     ),
-    _gauge("mcp_workflow_runs_in_progress", "Runs under way, by phase.", "exporter", ("workflow", "phase")),
-    _gauge("mcp_workflow_queue_depth", "Runs waiting to start.", "exporter", ("workflow",)),
-    _gauge(
+    gauge("mcp_workflow_runs_in_progress", "Runs under way, by phase.", "exporter", ("workflow", "phase")),
+    gauge("mcp_workflow_queue_depth", "Runs waiting to start.", "exporter", ("workflow",)),
+    gauge(
         "mcp_workflow_queue_oldest_seconds", "How long the oldest run has waited to start.", "exporter", ("workflow",)
     ),
-    _histogram(
+    histogram(
         "mcp_workflow_step_duration_seconds", "How long steps took.", "exporter", ("workflow", "step"), WORKFLOW_BUCKETS
     ),
-    _counter("mcp_workflow_step_failures_total", "Steps that failed.", "exporter", ("workflow", "step")),
-    _histogram(
+    counter("mcp_workflow_step_failures_total", "Steps that failed.", "exporter", ("workflow", "step")),
+    histogram(
         "mcp_workflow_iterations", "Iterations that ended runs needed.", "exporter", ("workflow",), ITERATION_BUCKETS
     ),
-    _gauge(
+    gauge(
         "mcp_workflow_human_pending",
         "Runs that wait for a person.",
         "exporter",
         ("workflow", "kind"),
-        kind=_words(words.HumanKind),
+        kind=words_of(words.HumanKind),
     ),
-    _gauge(
+    gauge(
         "mcp_workflow_human_oldest_wait_seconds",
         "How long the oldest of them has waited.",
         "exporter",
         ("workflow", "kind"),
-        kind=_words(words.HumanKind),
+        kind=words_of(words.HumanKind),
     ),
-    _gauge("mcp_workflow_last_success_timestamp_seconds", "When a run last completed.", "exporter", ("workflow",)),
-    _gauge(
-        "mcp_workflow_source_up", "Whether the workflow engine's statistics could be read.", "exporter", ("source",)
-    ),
+    gauge("mcp_workflow_last_success_timestamp_seconds", "When a run last completed.", "exporter", ("workflow",)),
+    gauge("mcp_workflow_source_up", "Whether the workflow engine's statistics could be read.", "exporter", ("source",)),
 )
 
 _HEALTH = (
-    _gauge("mcp_system_health_score", "Health of the whole system, 0 to 100.", "exporter"),
-    _gauge(
+    gauge("mcp_system_health_score", "Health of the whole system, 0 to 100.", "exporter"),
+    gauge(
         "mcp_component_health_score",
         "Health of one part of the system, 0 to 100; absent while unknown.",
         "exporter",
         ("component",),
-        component=_words(words.HealthComponent),
+        component=words_of(words.HealthComponent),
     ),
 )
 
 _REQUESTS = (
-    _histogram(
+    histogram(
         "mcp_server_operation_duration_seconds",
         "How long MCP operations took, from request received to result sent.",
         "sidecar",
@@ -190,23 +139,23 @@ _REQUESTS = (
 )
 
 _AUTH = (
-    _counter(
+    counter(
         "mcp_auth_authentications_total",
         "Authentications by result and reason.",
         "sidecar",
         ("result", "reason"),
-        result=_words(words.AuthResult),
+        result=words_of(words.AuthResult),
         reason=_REASONS,
     ),
-    _counter(
+    counter(
         "mcp_auth_authorizations_total",
         "Authorizations by result, reason and deciding role.",
         "sidecar",
         ("result", "reason", "role"),
-        result=_words(words.AuthzResult),
+        result=words_of(words.AuthzResult),
         reason=_AUTHZ_REASONS,
     ),
-    _histogram(
+    histogram(
         "mcp_auth_decision_duration_seconds",
         "How long decisions took.",
         "sidecar",
@@ -214,50 +163,52 @@ _AUTH = (
         DECISION_BUCKETS,
         mode=("proxy", "forward"),
     ),
-    _counter("mcp_auth_lockouts_total", "Clients locked out after repeated failures.", "sidecar"),
-    _gauge("mcp_auth_locked_clients", "Clients locked out now.", "sidecar"),
-    _gauge("mcp_auth_tokens_revoked", "Revocations in force.", "sidecar"),
-    _gauge("mcp_auth_jwks_last_refresh_timestamp_seconds", "When keys were last fetched.", "sidecar", ("issuer",)),
-    _counter(
+    counter("mcp_auth_lockouts_total", "Clients locked out after repeated failures.", "sidecar"),
+    gauge("mcp_auth_locked_clients", "Clients locked out now.", "sidecar"),
+    gauge("mcp_auth_tokens_revoked", "Revocations in force.", "sidecar"),
+    gauge("mcp_auth_jwks_last_refresh_timestamp_seconds", "When keys were last fetched.", "sidecar", ("issuer",)),
+    counter(
         "mcp_auth_jwks_refreshes_total",
         "Fetches of an issuer's keys.",
         "sidecar",
         ("issuer", "result"),
         result=("success", "failure"),
     ),
-    _counter(
+    counter(
         "mcp_auth_token_cache_requests_total",
         "Look-ups of verified tokens.",
         "sidecar",
         ("result",),
         result=("hit", "miss"),
     ),
-    _counter(
+    counter(
         "mcp_auth_hidden_items_total",
         "Entries left out of lists because the caller may not use them.",
         "sidecar",
         ("kind",),
         kind=("tools", "prompts", "resources"),
     ),
-    _counter(
+    counter(
         "mcp_auth_shadow_denials_total",
         "Requests that passed in shadow mode although they would have been denied.",
         "sidecar",
         ("reason", "role"),
     ),
-    _counter(
+    counter(
         "mcp_auth_fail_open_total", "Controls bypassed because the configuration says so.", "sidecar", ("control",)
     ),
 )
 
 _AUDIT = (
-    _counter("mcp_audit_events_total", "Audit records written.", "sidecar", ("event",), event=_words(words.AuditEvent)),
-    _gauge("mcp_audit_chain_length", "Records in the audit chain.", "sidecar"),
-    _gauge("mcp_audit_chain_head", "First 52 bits of the chain's head hash, as a number.", "sidecar"),
-    _gauge("mcp_audit_verified_length", "Records the background verifier has found whole.", "sidecar"),
-    _gauge("mcp_audit_chain_broken", "Whether the verifier found the chain broken.", "sidecar"),
-    _counter("mcp_audit_write_errors_total", "Audit records that could not be written.", "sidecar"),
-    _counter(
+    counter(
+        "mcp_audit_events_total", "Audit records written.", "sidecar", ("event",), event=words_of(words.AuditEvent)
+    ),
+    gauge("mcp_audit_chain_length", "Records in the audit chain.", "sidecar"),
+    gauge("mcp_audit_chain_head", "First 52 bits of the chain's head hash, as a number.", "sidecar"),
+    gauge("mcp_audit_verified_length", "Records the background verifier has found whole.", "sidecar"),
+    gauge("mcp_audit_chain_broken", "Whether the verifier found the chain broken.", "sidecar"),
+    counter("mcp_audit_write_errors_total", "Audit records that could not be written.", "sidecar"),
+    counter(
         "mcp_encryption_operations_total",
         "Sealing and opening of sensitive fields.",
         "sidecar",
@@ -265,7 +216,47 @@ _AUDIT = (
         operation=("encrypt", "decrypt"),
         result=("success", "failure"),
     ),
-    _gauge("mcp_encryption_key_age_seconds", "Age of an encryption key.", "sidecar", ("key_id", "classification")),
+    gauge("mcp_encryption_key_age_seconds", "Age of an encryption key.", "sidecar", ("key_id", "classification")),
+)
+
+_INCIDENTS = (
+    gauge(
+        "mcp_incidents_open", "Incidents that are not resolved.", "incident_desk", ("severity",), severity=_SEVERITIES
+    ),
+    *(
+        histogram(name, help, "incident_desk", ("severity",), INCIDENT_BUCKETS, severity=_SEVERITIES)
+        for name, help in (
+            ("mcp_incident_detect_seconds", "From the start of the alert until people were told."),
+            ("mcp_incident_acknowledge_seconds", "From when people were told until one of them acknowledged."),
+            ("mcp_incident_resolve_seconds", "From the start of the alert until its end, once it has not come back."),
+        )
+    ),
+    counter(
+        "mcp_incident_escalations_total",
+        "Escalation stages begun because nobody had acknowledged.",
+        "incident_desk",
+        ("escalation", "stage"),
+    ),
+    counter(
+        "mcp_incident_webhook_requests_total",
+        "Notifications of Alertmanager by what became of them.",
+        "incident_desk",
+        ("result",),
+        result=words_of(words.WebhookResult),
+    ),
+    counter(
+        "mcp_incident_alertmanager_requests_total",
+        "Requests to Alertmanager: the state of alerts is read, escalations are posted.",
+        "incident_desk",
+        ("request", "result"),
+        request=("read", "post"),
+        result=("success", "failure"),
+    ),
+    counter(
+        "mcp_incident_times_clamped_total",
+        "Times of alerts that clocks in disagreement made impossible, and that were moved to the nearest possible one.",
+        "incident_desk",
+    ),
 )
 
 _SERVICES = (
@@ -294,6 +285,7 @@ _SERVICES = (
 )
 
 CATALOGUE: Mapping[str, Metric] = {
-    metric.name: metric for metric in (*_AGENTS, *_WORKFLOWS, *_HEALTH, *_REQUESTS, *_AUTH, *_AUDIT, *_SERVICES)
+    metric.name: metric
+    for metric in (*_AGENTS, *_WORKFLOWS, *_HEALTH, *_REQUESTS, *_AUTH, *_AUDIT, *_INCIDENTS, *_SERVICES)
 }
 """Every metric by its exposed name."""

@@ -146,3 +146,13 @@ class HealthComponent(StrEnum):
     INFRASTRUCTURE = "infrastructure"
     WORKFLOWS = "workflows"
     SECURITY = "security"
+
+
+class WebhookResult(StrEnum):
+    """What became of a notification that the incident desk was sent."""
+
+    ACCEPTED = "accepted"
+    UNAUTHORIZED = "unauthorized"
+    MALFORMED = "malformed"
+    TOO_LARGE = "too_large"
+    ERROR = "error"

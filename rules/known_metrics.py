@@ -9,7 +9,8 @@ import yaml
 from pydantic import TypeAdapter
 
 from contract.config import Model
-from contract.metrics import CATALOGUE, Kind, Metric
+from contract.metric import Kind, Metric
+from contract.metrics import CATALOGUE
 
 TARGET_LABELS = frozenset({"job", "instance"})
 """Labels that Prometheus adds to everything it scrapes."""

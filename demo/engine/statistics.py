@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any
 
-from contract.metrics import ITERATION_BUCKETS, WORKFLOW_BUCKETS
+from contract.metric import ITERATION_BUCKETS, WORKFLOW_BUCKETS
 from contract.vocabulary import HumanKind, RunOutcome
 
 STEPS = (

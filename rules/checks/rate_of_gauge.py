@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from contract.config import Finding
-from contract.metrics import Kind
+from contract.metric import Kind
 from rules import promql
 from rules.facts import Facts
 from rules.policy import Policy

@@ -6,7 +6,8 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from contract.instruments import Instruments, SeriesBudget, closed_label_sets
-from contract.metrics import CATALOGUE, Kind, Metric
+from contract.metric import Kind, Metric
+from contract.metrics import CATALOGUE
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def test_a_budget_admits_again_what_it_has_admitted(registry: CollectorRegistry)
     assert [budget.admit("m", (name,)) for name in "aba"] == [True, False, True]
 
 
-@pytest.mark.parametrize("service", ["exporter", "sidecar"])
+@pytest.mark.parametrize("service", ["exporter", "sidecar", "incident_desk"])
 def test_all_metrics_of_a_service_are_exposed_under_their_own_names(registry: CollectorRegistry, service: str) -> None:
     instruments = Instruments(registry, service)
     mine = [metric for metric in CATALOGUE.values() if service in metric.services]

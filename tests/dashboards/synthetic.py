@@ -8,7 +8,8 @@ from itertools import product
 from aiohttp import web
 
 from contract.instruments import is_possible
-from contract.metrics import CATALOGUE, Kind, Metric
+from contract.metric import Kind, Metric
+from contract.metrics import CATALOGUE
 from tests.dashboards.foreign import ALERTMANAGER, NODE
 
 Labels = Mapping[str, str]
