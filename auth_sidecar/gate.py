@@ -21,7 +21,7 @@ from auth_sidecar.limits import Lockout, RateLimit, client_of
 from auth_sidecar.operations import Action, Refused
 from auth_sidecar.principal import Principal
 from auth_sidecar.revocation import Revocations
-from auth_sidecar.token_cache import Caller, TokenCache
+from auth_sidecar.token_cache import Caller, TokenCache, key_of
 from auth_sidecar.tokens import Refusal
 from contract.instruments import Instruments
 from contract.vocabulary import AuditEvent, AuthReason
@@ -132,7 +132,8 @@ class Gate:
         token = ask.token()
         if isinstance(token, AuthReason):
             return self._by_certificate(ask, token)
-        known = self._cache.get(token)
+        key = key_of(token)
+        known = self._cache.get(key)
         self._metrics.looked_up(known is not None)
         if known is not None:
             return known
@@ -140,7 +141,7 @@ class Gate:
             return Refusal(AuthReason.LOCKED_OUT)
         caller = self._still_valid(self.rules.verifier.verify(token))
         if isinstance(caller, Caller):
-            self._cache.put(token, caller)
+            self._cache.put(key, caller)
         return caller
 
     def _by_certificate(self, ask: Ask, missing: AuthReason) -> Caller | Refusal:

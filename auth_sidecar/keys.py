@@ -15,28 +15,17 @@ MAX_KEYS = 100
 MIN_RSA_BITS = 2048
 """RSA keys below this size are not taken (RFC 7518, section 3.3)."""
 
-_CURVES = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
+_RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+_CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _ALGORITHMS: Mapping[str, Algorithm] = get_default_algorithms()
 
 
 class Key(NamedTuple):
-    """One public key; `algorithm` is empty where the document does not restrict it."""
+    """One public key, and the algorithms whose signatures may be checked with it."""
 
     key_id: str
-    algorithm: str
+    algorithms: frozenset[str]
     material: Any
-
-    def fits(self, algorithm: str) -> bool:
-        """Whether signatures of that algorithm may be checked with this key."""
-        if self.algorithm and self.algorithm != algorithm:
-            return False
-        if algorithm in _CURVES:
-            return isinstance(self.material, ec.EllipticCurvePublicKey) and (
-                self.material.curve.name == _CURVES[algorithm]
-            )
-        if algorithm == "EdDSA":
-            return isinstance(self.material, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey)
-        return algorithm[:2] in ("RS", "PS") and isinstance(self.material, rsa.RSAPublicKey)
 
     def verifies(self, algorithm: str, message: bytes, signature: bytes) -> bool:
         """Whether the signature over the message was made with this key's private half."""
@@ -89,7 +78,19 @@ def _key(entry: object) -> Key | None:
         return None
     if isinstance(material, rsa.RSAPublicKey) and material.key_size < MIN_RSA_BITS:
         return None
-    return Key(str(entry.get("kid", "")), str(entry.get("alg") or ""), material)
+    algorithms = _algorithms(material)
+    if entry.get("alg"):
+        algorithms &= {str(entry["alg"])}
+    return Key(str(entry.get("kid", "")), algorithms, material)
+
+
+def _algorithms(material: object) -> frozenset[str]:
+    """Return every algorithm that a key of this kind and curve can be meant for."""
+    if isinstance(material, rsa.RSAPublicKey):
+        return _RSA
+    if isinstance(material, ec.EllipticCurvePublicKey):
+        return frozenset({_CURVES[material.curve.name]} if material.curve.name in _CURVES else ())
+    return frozenset({"EdDSA"} if isinstance(material, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey) else ())
 
 
 def _default_algorithm(entry: Mapping[str, Any]) -> str:

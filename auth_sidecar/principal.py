@@ -69,7 +69,9 @@ class ClaimMapping:
     default_roles: tuple[str, ...] = ()
 
 
-def principal_of(claims: Mapping[str, Any], mapping: ClaimMapping, issuer: str) -> Principal | None:
+def principal_of(
+    claims: Mapping[str, Any], mapping: ClaimMapping, issuer: str, max_age_seconds: float = float("inf")
+) -> Principal | None:
     """Build the principal of verified claims; None when the subject is missing or unusable."""
     subject = _name(find(claims, mapping.subject))
     if not subject:
@@ -82,7 +84,10 @@ def principal_of(claims: Mapping[str, Any], mapping: ClaimMapping, issuer: str) 
     scopes: list[str] = []
     for claim in mapping.scopes:
         scopes += words(find(claims, claim))
-    client_id = next((name for claim in mapping.client_id if (name := _name(find(claims, claim)))), "")
+    client_id = ""
+    for claim in mapping.client_id:
+        client_id = client_id or _name(find(claims, claim))
+    issued, expires, token_id = _number(claims.get("iat")), _number(claims.get("exp")), claims.get("jti")
     return Principal(
         subject,
         _kind(find(claims, mapping.kind), mapping, subject, client_id),
@@ -90,9 +95,9 @@ def principal_of(claims: Mapping[str, Any], mapping: ClaimMapping, issuer: str) 
         tuple(dict.fromkeys([*roles, *mapping.default_roles])),
         frozenset(scopes) if scopes else _NO_SCOPES,
         client_id,
-        _name(claims.get("jti")),
-        _number(claims.get("iat")),
-        _number(claims.get("exp")),
+        _printable(token_id) if type(token_id) is str else "",
+        issued,
+        min(expires, issued + max_age_seconds) if issued else expires,
     )
 
 
@@ -119,12 +124,15 @@ def words(value: object) -> list[str]:
 
 def _name(value: object) -> str:
     """Return a printable name of bearable length, else the empty string."""
-    return _printable(value) if type(value) is str else ""
+    return _remembered(value) if type(value) is str else ""
 
 
-@lru_cache(maxsize=4096)
 def _printable(name: str) -> str:
     return name if len(name) <= MAX_NAME and _PRINTABLE.fullmatch(name) else ""
+
+
+_remembered = lru_cache(maxsize=4096)(_printable)
+"""For names that many tokens share; a token's own id is not one of them."""
 
 
 def _number(value: object) -> float:

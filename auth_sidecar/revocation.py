@@ -69,6 +69,8 @@ class Revocations:
 
     def is_revoked(self, principal: Principal) -> bool:
         """Whether a verified principal's credential has been taken back."""
+        if not self._all:
+            return False
         for candidates in (
             self._by_token.get(principal.token_id, ()),
             self._by_subject.get(principal.subject, ()),

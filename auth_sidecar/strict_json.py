@@ -8,10 +8,14 @@ def parse(text: bytes | str) -> Any:
     """Return the value of one JSON document; raises ValueError for anything that two parsers could read differently."""
     if isinstance(text, bytes):
         text = text.decode("utf-8")  # UnicodeDecodeError is a ValueError
+    text = text.strip(_BLANKS)
     try:
-        return _DECODER.decode(text)
+        value, end = _DECODER.raw_decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    if end != len(text):
+        raise ValueError("more than one document")
+    return value
 
 
 def parse_object(text: bytes | str) -> dict[str, Any]:
@@ -33,4 +37,5 @@ def _constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
+_BLANKS = " \t\n\r"
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)

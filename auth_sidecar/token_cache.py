@@ -21,6 +21,11 @@ class Caller:
         """Its part of an audit record; made when it is first needed."""
 
 
+def key_of(credential: str) -> bytes:
+    """Return what a credential is remembered by, so that none is kept in clear."""
+    return hashlib.sha256(credential.encode("latin-1", "replace")).digest()
+
+
 class TokenCache:
     """Keeps callers until their token expires, keys or rules change, or something is revoked; bounded."""
 
@@ -30,20 +35,19 @@ class TokenCache:
         self._max = max_entries
         self._entries: OrderedDict[bytes, Caller] = OrderedDict()
 
-    def get(self, credential: str) -> Caller | None:
+    def get(self, key: bytes) -> Caller | None:
         """Return who a credential stood for when it was verified, if that is still in force."""
-        key = hashlib.sha256(credential.encode("latin-1", "replace")).digest()
         caller = self._entries.get(key)
         if caller is not None and self._clock() >= caller.expires_at:
             del self._entries[key]
             return None
         return caller
 
-    def put(self, credential: str, caller: Caller) -> None:
+    def put(self, key: bytes, caller: Caller) -> None:
         """Remember a verified credential; the oldest entry goes when there is no room."""
         if len(self._entries) >= self._max:
             self._entries.popitem(last=False)
-        self._entries[hashlib.sha256(credential.encode("latin-1", "replace")).digest()] = caller
+        self._entries[key] = caller
 
     def clear(self) -> None:
         """Forget everything; called when keys, revocations or rules change."""

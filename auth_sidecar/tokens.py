@@ -83,12 +83,8 @@ class TokenVerifier:
         reason = reason or _check_claims(parts.claims, rules, self._clock())
         if reason:
             return Refusal(reason, rules.name)
-        principal = principal_of(parts.claims, rules.mapping, rules.name)
-        if principal is None:
-            return Refusal(AuthReason.MISSING_CLAIM, rules.name)
-        if not principal.issued_at:
-            return principal
-        return principal._replace(expires_at=min(principal.expires_at, principal.issued_at + rules.max_age_seconds))
+        principal = principal_of(parts.claims, rules.mapping, rules.name, rules.max_age_seconds)
+        return principal or Refusal(AuthReason.MISSING_CLAIM, rules.name)
 
 
 def canonical_audience(audience: str) -> str:
@@ -106,14 +102,10 @@ def _split(credential: str) -> _Parts | None:
     """Take a compact JWS apart; None for whatever is not exactly one."""
     if len(credential) > MAX_TOKEN_BYTES or not credential.isascii() or credential.count(".") != 2:
         return None
-    head, payload, signature = credential.encode().split(b".")
+    message, _, signature = credential.encode().rpartition(b".")
+    header, _, payload = message.partition(b".")
     try:
-        return _Parts(
-            _header(head),
-            strict_json.parse_object(_decode(payload)),
-            head + b"." + payload,
-            _decode(signature),
-        )
+        return _Parts(_header(header), strict_json.parse_object(_decode(payload)), message, _decode(signature))
     except ValueError:
         return None
 
@@ -126,12 +118,9 @@ def _header(part: bytes) -> dict[str, Any]:
 
 def _decode(part: bytes) -> bytes:
     """Decode base64url without padding; raises ValueError for every other spelling of the same bytes."""
-    standard = part.translate(_TO_STANDARD)
-    plain = binascii.a2b_base64(standard + b"=" * (-len(part) % 4), strict_mode=True)
-    if (
-        len(plain) % 3
-        and binascii.b2a_base64(plain[-(len(plain) % 3) :], newline=False)[:4].rstrip(b"=")[-1:] != (standard[-1:])
-    ):
+    standard = part.translate(_TO_STANDARD) + b"=" * (-len(part) % 4)
+    plain = binascii.a2b_base64(standard, strict_mode=True)
+    if binascii.b2a_base64(plain, newline=False) != standard:
         raise ValueError("not canonical base64url")
     return plain
 
@@ -158,7 +147,7 @@ def _check_signature(parts: _Parts, rules: IssuerRules) -> AuthReason | None:
         return AuthReason.UNKNOWN_KEY
     reason = AuthReason.ALGORITHM_NOT_ALLOWED
     for key in candidates:
-        if key.fits(algorithm):
+        if algorithm in key.algorithms:
             if key.verifies(algorithm, parts.message, parts.signature):
                 return None
             reason = AuthReason.INVALID_SIGNATURE
@@ -166,14 +155,15 @@ def _check_signature(parts: _Parts, rules: IssuerRules) -> AuthReason | None:
 
 
 def _check_claims(claims: Mapping[str, Any], rules: IssuerRules, now: float) -> AuthReason | None:
-    if any(claims.get(name) is None for name in ("exp", "aud", *rules.required_claims)):
-        return AuthReason.MISSING_CLAIM
+    for name in ("exp", "aud", *rules.required_claims):
+        if claims.get(name) is None:
+            return AuthReason.MISSING_CLAIM
     return _check_times(claims, rules, now) or _check_audience(claims["aud"], rules)
 
 
 def _check_times(claims: Mapping[str, Any], rules: IssuerRules, now: float) -> AuthReason | None:
     expires, not_before, issued = claims["exp"], claims.get("nbf", 0), claims.get("iat", 0)
-    if not all(_is_time(moment) for moment in (expires, not_before, issued)):
+    if not (_is_time(expires) and _is_time(not_before) and _is_time(issued)):
         return AuthReason.INVALID_TOKEN
     if now >= expires + rules.leeway_seconds or (issued and now - issued > rules.max_age_seconds):
         return AuthReason.EXPIRED

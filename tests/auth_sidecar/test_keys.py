@@ -133,8 +133,8 @@ def test_a_document_without_usable_key_is_refused(document: bytes) -> None:
 def test_a_key_serves_only_its_algorithm() -> None:
     keys = parse_jwks(json.dumps({"keys": [jwk(rsa_key("a"), "a", alg="RS256"), jwk(ec_key("b"), "b")]}))
     (a,), (b,) = keys.candidates("a"), keys.candidates("b")
-    assert [a.fits(name) for name in ("RS256", "RS512", "PS256", "ES256", "HS256")] == [True, *[False] * 4]
-    assert [b.fits(name) for name in ("ES256", "ES384", "EdDSA", "RS256", "none")] == [True, *[False] * 4]
+    assert [name in a.algorithms for name in ("RS256", "RS512", "PS256", "ES256", "HS256")] == [True, *[False] * 4]
+    assert [name in b.algorithms for name in ("ES256", "ES384", "EdDSA", "RS256", "none")] == [True, *[False] * 4]
     assert keys.candidates(None) == ()
 
 

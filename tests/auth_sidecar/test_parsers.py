@@ -4,6 +4,7 @@ import base64
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,6 +45,15 @@ def test_no_header_or_payload_is_a_surprise(header: Any, payload: Any) -> None:
     parts = (json.dumps(part).encode() for part in (header, payload))
     token = ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts) + "."
     assert isinstance(VERIFIER.verify(token), Refusal)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a":1}{"a":2}', '{"a":1} x', '\ufeff{"a":1}', '\u00a0{"a":1}', '{"a":1}\0', " ", '{"a":1']
+)
+def test_json_is_one_document_and_nothing_else(text: str) -> None:
+    assert strict_json.parse(' \t\r\n{"a":1}\n ') == {"a": 1}
+    with pytest.raises(ValueError, match=r"document|Expecting"):
+        strict_json.parse(text)
 
 
 @given(st.binary(), headers)
