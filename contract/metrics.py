@@ -259,6 +259,8 @@ _INCIDENTS = (
     ),
 )
 
+_DEMO = (gauge("mcp_demo_fault_active", "Whether the demo breaks this on purpose now.", "demo", ("fault",)),)
+
 _SERVICES = (
     Metric("mcp_build_info", Kind.GAUGE, "Version of the service; always 1.", _ALL, ("service", "version")),
     Metric(
@@ -286,6 +288,6 @@ _SERVICES = (
 
 CATALOGUE: Mapping[str, Metric] = {
     metric.name: metric
-    for metric in (*_AGENTS, *_WORKFLOWS, *_HEALTH, *_REQUESTS, *_AUTH, *_AUDIT, *_INCIDENTS, *_SERVICES)
+    for metric in (*_AGENTS, *_WORKFLOWS, *_HEALTH, *_REQUESTS, *_AUTH, *_AUDIT, *_INCIDENTS, *_DEMO, *_SERVICES)
 }
 """Every metric by its exposed name."""

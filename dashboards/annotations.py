@@ -1,4 +1,4 @@
-"""What is marked on every time axis: alerts while they fire, and configurations that were reloaded."""
+"""What is marked on every time axis: alerts while they fire, configurations that were reloaded, faults of the demo."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ class PrometheusAnnotation(models.AnnotationQuery):
 
 def common() -> list[models.AnnotationQuery]:
     """Return the annotations of every dashboard."""
-    return [alerts(), reloads()]
+    return [alerts(), reloads(), demo_faults()]
 
 
 def alerts() -> models.AnnotationQuery:
@@ -43,4 +43,14 @@ def reloads() -> models.AnnotationQuery:
         Colour.NEUTRAL,
         "1000 * max by (service) (mcp_config_last_reload_success_timestamp_seconds)",
         {"titleFormat": "{{service}} read its configuration", "useValueForTime": True},
+    )
+
+
+def demo_faults() -> models.AnnotationQuery:
+    """Mark each fault of the demo from its break to its healing."""
+    return PrometheusAnnotation(
+        "Demo faults",
+        Colour.WARNING,
+        "max by (fault) (mcp_demo_fault_active) == 1",
+        {"titleFormat": "Demo fault {{fault}}", "textFormat": "broken on purpose; make demo-heal ends it"},
     )

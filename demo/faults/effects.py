@@ -131,6 +131,10 @@ class Faults:
         for fault in list(self._since):
             await self.heal(fault)
 
+    def is_active(self, fault: Fault) -> bool:
+        """Return whether a fault is in effect."""
+        return fault in self._since
+
     def report(self) -> dict[str, Any]:
         """Return the faults in effect: since when (Unix seconds), and what they say."""
         return {fault: {"since": since, **self._effects[fault].report()} for fault, since in self._since.items()}

@@ -177,6 +177,16 @@ async def test_the_control_api_tells_what_is_broken_since_when(fleet: Fleet) -> 
     assert "sent:" in listing(active)
 
 
+async def test_the_control_api_tells_prometheus_what_is_broken(fleet: Fleet) -> None:
+    await ask(fleet.control, "POST", "/faults/agent-slow")
+    status, text = await fleet.request("GET", "/metrics")
+    assert status == 200
+    assert 'mcp_demo_fault_active{fault="agent-slow"} 1.0' in text
+    assert text.count("} 0.0") == len(Fault) - 1
+    await ask(fleet.control, "DELETE", "/faults")
+    assert "} 1.0" not in (await fleet.request("GET", "/metrics"))[1]
+
+
 async def test_an_unknown_fault_is_refused_with_the_known_ones(fleet: Fleet) -> None:
     for method in ("POST", "DELETE"):
         status, text = await fleet.request(method, "/faults/no-such")

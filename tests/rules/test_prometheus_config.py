@@ -32,6 +32,7 @@ def test_the_stack_is_scraped_every_fifteen_seconds_and_the_sidecar_every_five()
         "node-exporter": 15,
         "prometheus": 15,
         "alertmanager": 15,
+        "demo": 15,
     }
 
 
