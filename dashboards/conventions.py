@@ -37,9 +37,25 @@ class Colour(StrEnum):
 
 
 MEANING: Mapping[str, Colour] = {
-    **dict.fromkeys(("ok", "completed", "success", "allow", "hit", "healthy", "good", "reachable"), Colour.GOOD),
+    **dict.fromkeys(
+        ("ok", "completed", "success", "allow", "hit", "healthy", "good", "reachable", "accepted"), Colour.GOOD
+    ),
     **dict.fromkeys(("degraded", "minor", "cancelled", "miss", "max_iterations", "changed"), Colour.NOTICE),
-    **dict.fromkeys(("timeout", "timed_out", "major", "rejected", "warning", "deny", "added"), Colour.WARNING),
+    **dict.fromkeys(
+        (
+            "timeout",
+            "timed_out",
+            "major",
+            "rejected",
+            "warning",
+            "deny",
+            "added",
+            "unauthorized",
+            "malformed",
+            "too_large",
+        ),
+        Colour.WARNING,
+    ),
     **dict.fromkeys(("failed", "failure", "unhealthy", "removed", "errors"), Colour.BAD),
     **dict.fromkeys(("critical", "error", "auth_error", "authz_error"), Colour.WORST),
     **dict.fromkeys(("connect_error", "http_error", "protocol_error", "tls_error", "tool_error"), Colour.BAD),

@@ -1,5 +1,6 @@
-"""SecOps: what fired and for how long, what is open, and how much of the fleet is watched."""
+"""SecOps: what fired and for how long, how long people took, and how much of the fleet is watched."""
 
+from dashboards import incidents
 from dashboards.alerts import SEVERITIES, firing_count, firing_history, firing_list, notifications
 from dashboards.board import Board, Row
 from dashboards.conventions import MEANING, Colour, NoData
@@ -17,15 +18,26 @@ def board(limits: Limits) -> Board:
     return Board(
         name="secops",
         title="SecOps",
-        description="Open and past alerts with their duration, and coverage. "
-        "Times to detect, acknowledge and resolve come with the incident desk.",
+        description="What fires and fired, how long people took to detect, acknowledge and resolve, and coverage.",
         filters=[],
         rows=[
             Row([firing_count(), security_alerts(), longest(), coverage(), rules_loaded(), incident_desk()]),
             Row([firing_list(limits)], "Open"),
             Row([fired(), firing_history().sized(8), notifications().sized(8)], "Past"),
+            Row(_incidents(), "Incidents"),
+            Row([incidents.notifications_taken(), incidents.requests_sent()], "Incident desk"),
         ],
     )
+
+
+def _incidents() -> list[Panel]:
+    return [
+        incidents.open_incidents(),
+        *(incidents.mean_time(stage) for stage in incidents.TIMES),
+        incidents.times_clamped(),
+        incidents.by_severity(),
+        incidents.escalations(),
+    ]
 
 
 def security_alerts() -> Panel:

@@ -115,7 +115,7 @@ def _gauge(name: str, labels: Labels, is_broken: bool) -> float:
         return 0.0 if is_broken and labels.get("agent_type") != "planner" else 1.0
     if name.endswith("_info") or name == "mcp_agents_configured":
         return 1.0
-    if name in ("mcp_agent_tool_drift", "mcp_audit_chain_broken", "mcp_auth_locked_clients"):
+    if name in ("mcp_agent_tool_drift", "mcp_audit_chain_broken", "mcp_auth_locked_clients", "mcp_demo_fault_active"):
         return float(is_broken)
     return (40.0 if is_broken else 100.0) if "health_score" in name else 3.0
 

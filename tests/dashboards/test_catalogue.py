@@ -89,9 +89,7 @@ def test_every_metric_of_the_catalogue_is_seen_on_some_dashboard() -> None:
     asked = (each.metric for name in NAMES for _, each in asked_for(name))
     shown = {metric.name for name in asked if (metric := metric_of(name))}
 
-    # The panels of the incident desk's metrics land by themselves; this set goes with them.
-    awaited = {metric.name for metric in CATALOGUE.values() if metric.services == ("incident_desk",)}
-    assert sorted(set(CATALOGUE) - shown - awaited) == []
+    assert sorted(set(CATALOGUE) - shown) == []
 
 
 def test_the_list_of_foreign_metrics_holds_nothing_unused() -> None:
