@@ -1,8 +1,9 @@
 """Which headers cross the sidecar: hop-by-hop ones never, credentials and claims of identity never inwards."""
 
-from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from urllib.parse import quote
+
+from multidict import CIMultiDictProxy
 
 from auth_sidecar.principal import Principal
 
@@ -22,29 +23,26 @@ _SPELT_ONE_WAY = frozenset({
 })  # fmt: skip
 """Decisive headers; with underscores they are none here, but the same ones for a CGI-like server behind."""
 _FORGEABLE = ("x-auth-", "x-forwarded-")
-Pairs = Iterable[tuple[str, str]]
+_NEVER_INWARDS = HOP_BY_HOP | _NOT_INWARDS
+Headers = CIMultiDictProxy[str]
 
 
-def inwards(pairs: Pairs, *, keep_authorization: bool = False) -> Iterator[tuple[str, str]]:
-    """Yield the headers of a client that the server behind may see."""
-    pairs = list(pairs)
-    dropped = HOP_BY_HOP | _NOT_INWARDS | _named_by_connection(pairs)
-    if not keep_authorization:
-        dropped |= {"authorization"}
-    for name, value in pairs:
+def inwards(headers: Headers, besides: frozenset[str]) -> list[tuple[str, str]]:
+    """Return the headers of a client that the server behind may see; those in `besides` it may not see either."""
+    dropped = _NEVER_INWARDS | besides | _named_by_connection(headers)
+    passed = []
+    for name, value in headers.items():
         plain = name.lower().replace("_", "-")
         if plain in dropped or plain.startswith(_FORGEABLE) or ("_" in name and plain in _SPELT_ONE_WAY):
             continue
-        yield name, value
+        passed.append((name, value))
+    return passed
 
 
-def outwards(pairs: Pairs) -> Iterator[tuple[str, str]]:
-    """Yield the headers of the server behind that the client may see."""
-    pairs = list(pairs)
-    dropped = HOP_BY_HOP | _named_by_connection(pairs)
-    for name, value in pairs:
-        if name.lower() not in dropped:
-            yield name, value
+def outwards(headers: Headers, besides: frozenset[str]) -> list[tuple[str, str]]:
+    """Return the headers of the server behind that the client may see; those in `besides` it may not see either."""
+    dropped = HOP_BY_HOP | besides | _named_by_connection(headers)
+    return [(name, value) for name, value in headers.items() if name.lower() not in dropped]
 
 
 def identity(principal: Principal) -> list[tuple[str, str]]:
@@ -69,7 +67,6 @@ def _safe(text: str) -> str:
     return quote(text, safe="!#$&'()*+-./:;<=>?@[]^_`{|}~")
 
 
-def _named_by_connection(pairs: Pairs) -> frozenset[str]:
-    return frozenset(
-        word.strip().lower() for name, value in pairs if name.lower() == "connection" for word in value.split(",")
-    )
+def _named_by_connection(headers: Headers) -> frozenset[str]:
+    values = headers.getall("Connection", ())
+    return frozenset([word.strip().lower() for value in values for word in value.split(",")])

@@ -30,6 +30,8 @@ MessageId = str | int | float | None
 _MESSAGE_KEYS = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
 _PARAMS_KEYS = frozenset({"name", "uri", "arguments", "_meta"})
 _META_KEYS = frozenset({META_VERSION})
+_FOLDED = {keys: frozenset(key.casefold() for key in keys) for keys in (_MESSAGE_KEYS, _PARAMS_KEYS, _META_KEYS)}
+_CONTROL = re.compile(r"[\x00-\x1f]")
 _REVISION = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SENTINEL = re.compile(r"=\?base64\?([A-Za-z0-9+/]*={0,2})\?=")
 
@@ -57,7 +59,7 @@ class Refused(NamedTuple):
 
 def is_modern(version: str) -> bool:
     """Whether a protocol version demands headers that mirror the body."""
-    return bool(_REVISION.fullmatch(version)) and version >= MODERN
+    return version >= MODERN and bool(_REVISION.fullmatch(version))
 
 
 def read_body(body: bytes, headers: Mapping[str, str]) -> Action | Refused:
@@ -163,7 +165,7 @@ def _method(message: Mapping[str, Any]) -> str:
 
 def _text(value: object) -> str:
     """Return a name; raises ValueError for one that is no text, too long or not encodable."""
-    if not isinstance(value, str) or len(value) > MAX_TEXT or any(letter < " " for letter in value):
+    if not isinstance(value, str) or len(value) > MAX_TEXT or _CONTROL.search(value):
         raise ValueError("not a name")
     value.encode("utf-8")  # a lone surrogate raises UnicodeEncodeError, a ValueError
     return value
@@ -174,10 +176,9 @@ def _demand_one_spelling(keys: Iterable[str], decisive: frozenset[str]) -> None:
 
     Go's encoding/json ignores case, Unicode's folding included; others stop reading a key at a NUL.
     """
-    unclear = [key for key in keys if key not in decisive]
-    if unclear:
-        folded = {key.casefold() for key in decisive}
-        if any(key.casefold() in folded or not key.isprintable() for key in unclear):
+    folded = _FOLDED[decisive]
+    for key in keys:
+        if key not in decisive and (key.casefold() in folded or not key.isprintable()):
             raise ValueError("a key that can be read in two ways")
 
 

@@ -36,6 +36,10 @@ MAX_DRAINING = 1000
 """Most answers that are read for nobody at once; beyond that a client that leaves ends its request."""
 DRAIN_SECONDS = 300.0
 """How long an answer is still read that a legacy client has stopped waiting for."""
+_FILTERED = frozenset({*LISTS, RESUMED})
+_CREDENTIALS = frozenset({"authorization"})
+_CODINGS = frozenset({"accept-encoding", "range"})
+"""What would bring an answer in a form that cannot be filtered."""
 _UPSTREAM_DOWN = {502: "The server behind cannot be reached.", 504: "The server behind does not answer in time."}
 
 
@@ -96,10 +100,12 @@ class Proxy:
         await asyncio.gather(*self._draining, return_exceptions=True)
 
     async def _pass_on(self, request: web.BaseRequest, call: "Call") -> web.StreamResponse:
-        asking = asyncio.ensure_future(self._ask_upstream(request, call))
+        asking = self._ask_upstream(request, call)
+        lasting = asyncio.ensure_future(asking) if _outlives_its_client(call.action) else None
+        answer: aiohttp.ClientResponse | None = None
         outcome = Outcome("cancelled")
         try:
-            answer = await asyncio.shield(asking)
+            answer = await (asyncio.shield(lasting) if lasting else asking)
             relay = Relay(request, answer, call.action, self._filter(call, answer), self._bound(call, answer))
             try:
                 return await relay.run()
@@ -108,7 +114,10 @@ class Proxy:
                 self._operations.learn(call.endpoint, relay.tools)
                 self._operations.hid(relay.hidden)
         except asyncio.CancelledError:
-            self._give_up(asking, call.action)
+            if lasting:
+                self._read_on(lasting)
+            elif answer:
+                answer.close()
             raise
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             status = 504 if isinstance(error, TimeoutError) else 502
@@ -121,8 +130,7 @@ class Proxy:
 
     def _filter(self, call: "Call", answer: aiohttp.ClientResponse) -> ListFilter | None:
         """Return what filters the answer to a list request, None for every other answer."""
-        is_list = call.action.method in (*LISTS, RESUMED)
-        if not is_list or not call.endpoint.filters_lists or not 200 <= answer.status < 300:
+        if call.action.method not in _FILTERED or not call.endpoint.filters_lists or not 200 <= answer.status < 300:
             return None
         is_stream = answer.headers.get("Content-Type", "").lower().startswith("text/event-stream")
         if call.action.method == RESUMED and not is_stream:
@@ -141,13 +149,8 @@ class Proxy:
     async def _ask_upstream(self, request: web.BaseRequest, call: "Call") -> aiohttp.ClientResponse:
         """Send the request on and return the answer's head; raises TimeoutError when that takes too long."""
         query = request.raw_path.partition("?")[2]
-        pairs = [
-            (name, value)
-            for name, value in headers_.inwards(
-                request.headers.items(), keep_authorization=self.upstream.keep_authorization
-            )
-            if not (call.action.method in (*LISTS, RESUMED) and name.lower() in ("accept-encoding", "range"))
-        ]
+        dropped = frozenset() if self.upstream.keep_authorization else _CREDENTIALS
+        pairs = headers_.inwards(request.headers, dropped | _CODINGS if call.action.method in _FILTERED else dropped)
         if call.body.session:
             pairs.append((SESSION_HEADER, call.body.session))
         pairs += headers_.forwarded(request.remote or "", request.host, request.scheme)
@@ -161,10 +164,9 @@ class Proxy:
                 allow_redirects=False,
             )
 
-    def _give_up(self, asking: "asyncio.Task[aiohttp.ClientResponse]", action: Action) -> None:
-        """End a request whose client has left: a cancellation in the modern era, nothing of the kind before."""
-        is_legacy = not is_modern(action.version) and action.method not in BODILESS.values()
-        if is_legacy and len(self._draining) < MAX_DRAINING:
+    def _read_on(self, asking: "asyncio.Task[aiohttp.ClientResponse]") -> None:
+        """Let a request go on whose client has left, unless too many do already."""
+        if len(self._draining) < MAX_DRAINING:
             task = asyncio.ensure_future(_drain(asking))
             self._draining.add(task)
             task.add_done_callback(self._draining.discard)
@@ -198,6 +200,11 @@ def _ask(request: web.BaseRequest, endpoint: Endpoint | None, query: str) -> Ask
         request_id=printable(headers.get("X-Request-Id", "")),
         certificate=request.get_extra_info("peercert") if request.secure else None,
     )
+
+
+def _outlives_its_client(action: Action) -> bool:
+    """Whether a request goes on when its client leaves: that is a cancellation only in the modern era."""
+    return not is_modern(action.version) and action.method not in BODILESS.values()
 
 
 def _response(answer: Answer) -> web.Response:

@@ -16,6 +16,7 @@ from auth_sidecar.sessions import HEADER as SESSION_HEADER
 R = TypeVar("R", bound=web.StreamResponse)
 SMALL_BYTES = 16384
 """Answers of a known length up to this are passed on in one piece."""
+_LENGTH = frozenset({"content-length"})
 _CUT_OFF = (aiohttp.ClientError, TimeoutError, ListTooLargeError, ValueError)
 
 
@@ -83,7 +84,7 @@ class Relay:
                 body = self._filter.feed(body) + self._filter.end()
             except ValueError as error:
                 raise aiohttp.ClientPayloadError("a list that cannot be read") from error
-        response = self._head(web.Response, "content-length")
+        response = self._head(web.Response, is_whole=True)
         response.body = body
         return response
 
@@ -98,12 +99,12 @@ class Relay:
         if filtering and (rest := filtering.end()):
             await response.write(rest)
 
-    def _head(self, kind: type[R], *dropped: str) -> R:
+    def _head(self, kind: type[R], *, is_whole: bool = False) -> R:
         answer = self._answer
         response = kind(status=answer.status, reason=answer.reason)
-        for name, value in headers_.outwards(answer.headers.items()):
-            if name.lower() not in dropped and not (self._filter and name.lower() == "content-length"):
-                response.headers.add(name, value)
+        # What is filtered has another length, and what is whole has its length told by aiohttp.
+        dropped = _LENGTH if is_whole or self._filter else frozenset()
+        response.headers.extend(headers_.outwards(answer.headers, dropped))
         if self._session:
             response.headers[SESSION_HEADER] = self._session
         return response

@@ -59,8 +59,7 @@ class Body:
         if (request.content_length or 0) > self._limit:
             return Refused(AuthReason.UNMAPPED_OPERATION, 413)
         try:
-            async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
-                self.data = await self._read()
+            self.data = await self._read()
         except TimeoutError:
             return Refused(AuthReason.UNMAPPED_OPERATION, 408)
         if len(self.data) > self._limit:
@@ -70,8 +69,11 @@ class Body:
 
     async def _read(self) -> bytes:
         content, data = self._request.content, bytearray()
-        while len(data) <= self._limit and (chunk := await content.readany()):
-            data += chunk
+        if content.is_eof():
+            return content.read_nowait()  # it came with the head, as most do: nothing to wait for
+        async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+            while len(data) <= self._limit and (chunk := await content.readany()):
+                data += chunk
         return bytes(data)
 
 
