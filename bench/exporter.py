@@ -19,8 +19,9 @@ from typing import Any
 
 import yaml
 
-from bench.processes import Program, free_port, started, targets
+from bench.processes import Program, started, targets
 from bench.report import Measure
+from contract.ports import free_port
 from contract.vocabulary import AGENT_TYPES
 from deploy.native import packages
 

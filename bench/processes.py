@@ -1,7 +1,6 @@
 """Programs under measurement: started on free loopback ports, their CPU and memory read from /proc, always ended."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -39,13 +38,6 @@ class Program(NamedTuple):
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - loopback
             content: bytes = answer.read()
         return content
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 @contextmanager

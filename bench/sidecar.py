@@ -26,8 +26,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
 from bench import peers
-from bench.processes import Program, free_port, started, targets
+from bench.processes import Program, started, targets
 from bench.report import Measure
+from contract.ports import free_port
 
 ROUNDS = 3
 SECONDS = 4

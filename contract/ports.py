@@ -1,6 +1,8 @@
-"""Which service listens where: names, default ports and the environment variables that move them."""
+"""Which service listens where: names, default ports, the environment variables that move them, and free ports."""
 
 import os
+import secrets
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -47,3 +49,24 @@ def port(name: str, environ: Mapping[str, str] = os.environ) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text) <= 65536 - endpoint.count):
         raise ValueError(f"{endpoint.variable}={text!r} is not a port number")
     return int(text)
+
+
+def free_port(count: int = 1) -> int:
+    """Return the first of `count` ports in a row that are free now and that no client connection takes meanwhile.
+
+    A port of the kernel's choice may be a client's in the next moment; these lie below that range (32768 and above).
+    """
+    for _ in range(200):
+        first = secrets.choice(range(20000, 32768 - count))
+        if all(_is_free(first + offset) for offset in range(count)):
+            return first
+    raise RuntimeError(f"no {count} free ports in a row")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -3,9 +3,7 @@
 `python -m tests.tools` fetches all of them ahead of the tests.
 """
 
-import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import venv
@@ -36,27 +34,6 @@ def tool(name: str, release: packages.Release = "new") -> Path:
         if apt.mirror() is not None:
             raise
         pytest.skip(str(error))
-
-
-def free_port(count: int = 1) -> int:
-    """Return the first of `count` ports in a row that are free now and that no client connection takes meanwhile.
-
-    A port of the kernel's choice may be a client's in the next moment; these lie below that range (32768 and above).
-    """
-    for _ in range(200):
-        first = secrets.choice(range(20000, 32768 - count))
-        if all(_is_free(first + offset) for offset in range(count)):
-            return first
-    raise RuntimeError(f"no {count} free ports in a row")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 @cache

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import aiohttp
 
+from contract.ports import free_port
 from tests.alertmanager.programs import DEADLINE_SECONDS, Receiver, install, receiver, running
 from tests.alertmanager.test_messages import GENERATED, TEMPLATES, Release, agent_down, both_releases, send
-from tests.tools import free_port, tool
+from tests.tools import tool
 
 
 @asynccontextmanager

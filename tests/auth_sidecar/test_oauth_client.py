@@ -8,10 +8,10 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 from mcp_types import TextContent
 
+from contract.ports import free_port
 from tests.auth_sidecar.agents import sdk_server
 from tests.auth_sidecar.issuer import Idp
 from tests.auth_sidecar.sidecars import Start
-from tests.tools import free_port
 
 
 class Memory(TokenStorage):

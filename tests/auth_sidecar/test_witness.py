@@ -11,9 +11,10 @@ import pytest
 from auth_sidecar import audit_chain
 from auth_sidecar.__main__ import main
 from auth_sidecar.app import Sidecar
+from contract.ports import free_port
 from tests.auth_sidecar.issuer import mint
 from tests.auth_sidecar.sidecars import Start, call, post
-from tests.tools import free_port, tool
+from tests.tools import tool
 
 
 @asynccontextmanager

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from contract.ports import free_port
 from deploy.native.runner import Port, Service
-from tests.tools import free_port
 
 SERVER = """
 import http.server, pathlib, sys, time

@@ -14,10 +14,10 @@ from urllib.request import urlopen
 
 import pytest
 
-from contract.ports import ENDPOINTS
+from contract.ports import ENDPOINTS, port
 from deploy.urls import PAGES
 from tests.deploy.standins import ROOT, needed, provide
-from tests.tools import free_port
+from tests.e2e.stack import free_ports
 
 if os.environ.get("LOOKOUT_REHEARSAL") != "1":
     pytest.skip("opt-in: LOOKOUT_REHEARSAL=1, needs a Docker engine", allow_module_level=True)
@@ -27,8 +27,8 @@ class Stack:
     """A compose project of its own on free ports."""
 
     def __init__(self) -> None:
-        self.ports = {name: free_port(endpoint.count) for name, endpoint in ENDPOINTS.items()}
-        moved = {ENDPOINTS[name].variable: str(port) for name, port in self.ports.items()}
+        moved = free_ports()
+        self.ports = {name: port(name, moved) for name in ENDPOINTS}
         self.environ = {
             **os.environ,
             **moved,

@@ -10,12 +10,11 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
-from contract.ports import ENDPOINTS
+from contract.ports import ENDPOINTS, free_port
 from deploy.native.layout import ROOT, Layout, state_folder
 from deploy.native.runner import Runner
 from deploy.native.services import Table
 from deploy.prepare import OWN_LIST
-from tests.tools import free_port
 
 MOVED = {e.variable: str(20000 + 100 * n) for n, e in enumerate(ENDPOINTS.values())}
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]

@@ -11,10 +11,10 @@ from urllib.request import urlopen
 
 import pytest
 
+from contract.ports import free_port
 from deploy.native import process
 from deploy.native.runner import RunError, Runner
 from tests.deploy.programs import service
-from tests.tools import free_port
 
 
 def pid(runner: Runner, name: str = "service") -> int:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from contract.ports import free_port
 from deploy.native.runner import Runner
 from deploy.native.services import Table
 from deploy.native.ui import advice, without_pages
 from tests.deploy.test_layout import layout
-from tests.tools import free_port, tool
+from tests.tools import tool
 
 
 @contextmanager

@@ -1,12 +1,11 @@
 """A running stack on free ports whose clocks run fast: real programs, the committed configuration, shorter waits."""
 
 import json
-import random
 import re
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -14,7 +13,7 @@ from urllib.parse import quote
 from urllib.request import ProxyHandler, Request, build_opener
 
 from contract.fields import format_duration, parse_duration
-from contract.ports import ENDPOINTS
+from contract.ports import ENDPOINTS, free_port
 from deploy.native.layout import Layout
 from deploy.native.packages import fetch_missing
 from deploy.native.runner import Runner
@@ -28,8 +27,6 @@ _WAITS = (
     *("scrape_interval", "scrape_timeout", "evaluation_interval", "interval", "timeout"),
 )
 _WAIT = re.compile(rf"^(?P<key>[ -]*(?:{'|'.join(_WAITS)}): )(?P<time>\w+)\b", re.MULTILINE)
-LISTENABLE = range(20000, 32000)
-"""Ports below those that a kernel gives to outgoing connections, which could take one before it is listened on."""
 
 _opener = build_opener(ProxyHandler({}))
 
@@ -44,24 +41,11 @@ def _shorter(duration: str) -> str:
 
 
 def free_ports() -> Mapping[str, str]:
-    """Return environment variables that move every endpoint to ports that are free now."""
-    with ExitStack() as held:
-        return {endpoint.variable: str(_free_range(endpoint.count, held)) for endpoint in ENDPOINTS.values()}
-
-
-def _free_range(count: int, held: ExitStack) -> int:
-    """Return the first of `count` free ports in a row, bound until the stack of contexts is left."""
-    for _ in range(200):
-        first = random.choice(LISTENABLE[:-count])  # noqa: S311 - so that parallel runs rarely meet
-        with ExitStack() as attempt:
-            try:
-                for offset in range(count):
-                    attempt.enter_context(socket.socket()).bind(("127.0.0.1", first + offset))
-            except OSError:
-                continue
-            held.push(attempt.pop_all())
-            return first
-    raise RuntimeError(f"no {count} free ports in a row")
+    """Return environment variables that move every endpoint to ports that are free now, all in one row."""
+    endpoints = list(ENDPOINTS.values())
+    ends = list(accumulate(endpoint.count for endpoint in endpoints))
+    first = free_port(ends[-1])
+    return {endpoint.variable: str(first + end - endpoint.count) for endpoint, end in zip(endpoints, ends, strict=True)}
 
 
 class Stack:
