@@ -2,8 +2,8 @@
 
 import argparse
 import asyncio
-import gc
 import logging
+import resource
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,12 +14,12 @@ from auth_sidecar import audit_commands, explain
 from auth_sidecar.app import Sidecar
 from auth_sidecar.config import load
 from auth_sidecar.identity import new_key
+from auth_sidecar.supervisor import Supervisor
+from auth_sidecar.worker import spare_collector
 from contract import log, tracing
 from contract.config import ConfigError, exit_with
 from contract.web import on_hangup, run
 
-GC_THRESHOLD = 20_000
-"""Objects made before the collector looks; at the interpreter's own 700 it looks several times in a loop tick."""
 logger = logging.getLogger("auth_sidecar")
 
 
@@ -42,19 +42,25 @@ def main(arguments: list[str] | None = None) -> int:
     log.setup("sidecar", loaded.config.sidecar.log_level)
     tracing.setup("sidecar")
     try:
-        run(lambda stop: _serve(options, stop))
+        allow_connections()
+        run(lambda stop: _serve(options, loaded.config.sidecar.workers, stop))
     except OSError as error:
         print(f"the sidecar cannot start: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-async def _serve(options: argparse.Namespace, stop: asyncio.Event) -> None:
-    sidecar = Sidecar(options.config, CollectorRegistry())
+def allow_connections() -> None:
+    """Take all the open files that this process may have: each connection is one, and often two."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+async def _serve(options: argparse.Namespace, workers: int, stop: asyncio.Event) -> None:
+    kind = Supervisor if workers > 1 else Sidecar
+    sidecar = kind(options.config, CollectorRegistry())
     await sidecar.start(host=options.host, port=options.port, admin_host=options.host, admin_port=options.admin_port)
-    # What exists now stays; what a request leaves behind is mostly freed without the collector's help.
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
+    spare_collector()
     on_hangup(sidecar.reloader.reload)
     logger.info("listening", extra={"url": sidecar.url, "admin_url": sidecar.admin_url})
     await stop.wait()

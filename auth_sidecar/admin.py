@@ -1,6 +1,9 @@
-"""What the admin port offers besides metrics and health: revocations, each change of them an audit record."""
+"""What the admin port offers besides metrics and health, and to whom; each change of revocations is an audit record."""
 
+import hmac
 import ipaddress
+import logging
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 import orjson
@@ -10,7 +13,10 @@ from aiohttp import web
 from auth_sidecar import audit_chain
 from auth_sidecar.audit_log import AuditLog
 from auth_sidecar.revocation import Revocation, Revocations
+from contract.fields import SecretFile
 from contract.vocabulary import AuditEvent
+
+logger = logging.getLogger(__name__)
 
 MAX_BYTES = 65536
 
@@ -35,17 +41,72 @@ def _is_near(host: str) -> bool:
     return True
 
 
-def setup_revocations(app: web.Application, revocations: Revocations, audit: AuditLog) -> None:
-    """Add GET and POST /-/revocations; a change is written down before it is answered."""
+class AdminGuard:
+    """Who may change something: from this machine anybody but a web page, from elsewhere whoever has the token."""
 
-    async def listed(request: web.Request) -> web.Response:
+    def __init__(self, token_file: Callable[[], SecretFile | None]) -> None:
+        """Take what returns the file of the token in force; without one nobody from elsewhere may."""
+        self._token_file = token_file
+
+    def refuses(self, request: web.BaseRequest) -> web.Response | None:
+        """Return the refusal of a request, None when it may change something."""
         if is_of_a_web_page(request):
             return web.Response(status=403, text="not for web pages\n")
-        return web.json_response(revocations.listed())
+        if _is_of_this_machine(request.remote or ""):
+            return None
+        file = self._token_file()
+        if file is None:
+            return web.Response(status=403, text="not from another machine while admin.token_file is not set\n")
+        try:
+            expected = f"Bearer {file.read()}".encode()
+        except (OSError, ValueError) as error:
+            logger.error("the token of the admin port cannot be read", extra={"error": str(error)})
+            return web.Response(status=500, text="the token cannot be read\n")
+        if hmac.compare_digest(request.headers.get("Authorization", "").encode("utf-8", "replace"), expected):
+            return None
+        logger.warning("a change at the admin port was refused", extra={"client": request.remote})
+        headers = {"WWW-Authenticate": "Bearer"}
+        return web.Response(status=401, text="from another machine the token is needed\n", headers=headers)
 
-    async def add(request: web.Request) -> web.Response:
-        if is_of_a_web_page(request):
-            return web.Response(status=403, text="not for web pages\n")
+
+def _is_of_this_machine(peer: str) -> bool:
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return address.is_loopback
+
+
+class RevocationPages:
+    """GET and POST /-/revocations; a change is written down, and known to all workers, before it is answered."""
+
+    def __init__(
+        self,
+        revocations: Revocations,
+        audit: AuditLog,
+        guard: AdminGuard,
+        spread: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
+        """Take what tells all workers, where there are several."""
+        self._revocations = revocations
+        self._audit = audit
+        self._guard = guard
+        self._spread = spread
+
+    def setup(self, app: web.Application) -> None:
+        """Add the pages to an application."""
+        app.router.add_get("/-/revocations", self._listed)
+        app.router.add_post("/-/revocations", self._add)
+
+    async def _listed(self, request: web.Request) -> web.Response:
+        return self._guard.refuses(request) or web.json_response(self._revocations.listed())
+
+    async def _add(self, request: web.Request) -> web.Response:
+        refusal = self._guard.refuses(request)
+        if refusal is not None:
+            return refusal
         if request.content_type != "application/json":  # keeps forms of foreign web pages out
             return web.Response(status=415, text="send application/json\n")
         try:
@@ -53,13 +114,15 @@ def setup_revocations(app: web.Application, revocations: Revocations, audit: Aud
         except (ValueError, pydantic.ValidationError):
             return web.Response(status=400, text="not a revocation; give token_id, subject or issued_before\n")
         try:
-            revocations.add(revocation)
+            self._revocations.add(revocation)
         except OSError as error:
             return web.Response(status=500, text=f"could not be written: {error.strerror}\n")
+        return await self._recorded(revocation)
+
+    async def _recorded(self, revocation: Revocation) -> web.Response:
         fields = revocation.model_dump(exclude_defaults=True)
         body = audit_chain.fragment({"event": AuditEvent.ADMIN, "action": "revoked", "revocation": fields})
-        is_written = await audit.append(AuditEvent.ADMIN, body)
+        is_written = await self._audit.append(AuditEvent.ADMIN, body)
+        if self._spread and not await self._spread():
+            return web.Response(status=500, text="revoked, but not every worker knows it yet\n")
         return web.Response(status=201 if is_written else 500, text="revoked\n" if is_written else "not recorded\n")
-
-    app.router.add_get("/-/revocations", listed)
-    app.router.add_post("/-/revocations", add)

@@ -5,7 +5,7 @@ import functools
 import logging
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -13,12 +13,11 @@ import aiohttp
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from auth_sidecar import build
-from auth_sidecar.admin import setup_revocations
-from auth_sidecar.audit_log import AuditLog, Rotation
-from auth_sidecar.audit_watch import AuditWatch
-from auth_sidecar.config import ForwardAuth, Settings, SidecarConfig, load
+from auth_sidecar import audit_chain, build
+from auth_sidecar.admin import AdminGuard, RevocationPages
+from auth_sidecar.config import Settings, load
 from auth_sidecar.config_identity import Issuer
+from auth_sidecar.config_ports import ForwardAuth
 from auth_sidecar.decision import Rules
 from auth_sidecar.forward_auth import ForwardAuthEndpoint
 from auth_sidecar.gate import Gate
@@ -26,6 +25,7 @@ from auth_sidecar.key_source import KeySource
 from auth_sidecar.lean_http import LeanServer
 from auth_sidecar.limits import Lockout, RateLimit
 from auth_sidecar.operation_metrics import OperationMetrics
+from auth_sidecar.place import Place
 from auth_sidecar.prompt_server import PromptServer
 from auth_sidecar.proxy import Proxy
 from auth_sidecar.rbac import NO_ROLE
@@ -44,9 +44,11 @@ FIRST_KEYS_SECONDS = 5.0
 class Sidecar:
     """A started sidecar: `.url` for traffic, `.admin_url` for metrics and reload, `close()` drains and ends."""
 
-    def __init__(self, config_file: Path, registry: CollectorRegistry) -> None:
-        """Read the configuration; raises ConfigError when it is not usable."""
-        settings = load(config_file).config
+    def __init__(self, config_file: Path, registry: CollectorRegistry, place: Place | None = None) -> None:
+        """Read the configuration, or take that of a worker's place; raises ConfigError when it is not usable."""
+        self.place = place
+        read = place.read if place else functools.partial(load, config_file)
+        settings = read().config
         known = {
             "role": (*settings.policy.roles, NO_ROLE),
             "issuer": tuple(issuer.name for issuer in settings.sidecar.issuers),
@@ -54,13 +56,19 @@ class Sidecar:
         cap = max(DEFAULT_CAP, 70 * (len(settings.policy.roles) + 1))
         self.instruments = Instruments(registry, "sidecar", known=known, cap=cap)
         self.registry = registry
-        self.reloader = Reloader(functools.partial(load, config_file), self.instruments, self._apply)
+        self.reloader = Reloader(read, self.instruments, self._apply)
+        self.chain = str(place.number) if place else audit_chain.MAIN
         self._stack = AsyncExitStack()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._is_ready = False
         self._tls: ssl.SSLContext | None = None
         self.url = self.admin_url = self.forward_url = ""
         self.forward: ForwardAuthEndpoint | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests are answered and tokens can be checked."""
+        return self._is_ready and all(source.current() for source in self.sources.values())
 
     @property
     def settings(self) -> Settings:
@@ -72,19 +80,25 @@ class Sidecar:
         admin_port: int | None = None,
     ) -> "Sidecar":  # fmt: skip
         """Open the audit log and both ports; arguments win over the configuration. Raises OSError."""
-        config = self.settings.sidecar
-        self.audit = await self._open_audit(config)
+        config, place = self.settings.sidecar, self.place
+        self.audit = build.audit_log(config, self.instruments, self.chain)
+        self.audit.open()
+        self._stack.push_async_callback(self.audit.close)
+        if place is None:
+            await build.tidy_chains_at_rest(config, self.instruments, {self.chain})
         self._sessions = await self._stack.enter_async_context(aiohttp.ClientSession())
         self._upstream = await self._stack.enter_async_context(build.upstream_session(config))
         self.cache = TokenCache(time.time, config.limits.cached_tokens)
-        self.lockout = Lockout(build.lockout_rules(config), self.instruments, time.monotonic)
+        self.lockout = Lockout(
+            build.lockout_rules(config), self.instruments, time.monotonic, place.lockouts if place else None
+        )
         self.revocations = Revocations(config.revocations_file, self.instruments, self.cache.clear)
         self.revocations.check()
         self.sources = {issuer.name: self._source(issuer) for issuer in config.issuers}
         self.gate = Gate(
             self._rules(self.settings, self.sources), sources=self.sources, cache=self.cache, lockout=self.lockout,
-            rate=RateLimit(build.rate_rules(config), time.monotonic), revocations=self.revocations,
-            audit=self.audit, instruments=self.instruments,
+            rate=RateLimit(build.rate_rules(config), time.monotonic, place.rates if place else None),
+            revocations=self.revocations, audit=self.audit, instruments=self.instruments,
         )  # fmt: skip
         self.proxy = Proxy(
             self.gate, self._upstream, OperationMetrics(self.instruments), endpoints=build.endpoints(config),
@@ -94,7 +108,8 @@ class Sidecar:
         await self._first_keys(self.sources)
         self._start_tasks()
         self._stack.push_async_callback(self._stop_tasks)
-        await self._open_admin(admin_host or config.admin.host, _first(admin_port, config.admin.port))
+        if place is None:
+            await self._open_admin(admin_host or config.admin.host, _first(admin_port, config.admin.port))
         await self._open_traffic(host or config.traffic.host, _first(port, config.traffic.port))
         if config.forward_auth:
             await self._open_forward_auth(config.forward_auth)
@@ -105,17 +120,6 @@ class Sidecar:
         """Stop listening, let open requests end, write the last record."""
         self._is_ready = False
         await self._stack.aclose()
-
-    async def _open_audit(self, config: SidecarConfig) -> AuditLog:
-        audit = config.audit
-        keys = [file.read().encode() for file in (audit.key_file, *audit.previous_key_files)]
-        log = AuditLog(
-            audit.folder, keys, self.instruments, durability=audit.durability, clock=time.time,
-            rotation=Rotation(audit.max_segment_bytes, audit.max_segment_age, audit.retention),
-        )  # fmt: skip
-        log.open()
-        self._stack.push_async_callback(log.close)
-        return log
 
     async def _open_traffic(self, host: str, port: int) -> None:
         limits, drain = self.settings.sidecar.limits, self.settings.sidecar.drain
@@ -129,16 +133,19 @@ class Sidecar:
         self._stack.push_async_callback(self.proxy.close)
         self._stack.push_async_callback(runner.cleanup)
         context = self._tls = build.tls_context(self.settings.sidecar)
-        await web.TCPSite(runner, host, port, ssl_context=context, backlog=1024).start()
+        if self.place:
+            await web.SockSite(runner, self.place.traffic, ssl_context=context, backlog=1024).start()
+        else:
+            await web.TCPSite(runner, host, port, ssl_context=context, backlog=1024).start()
         self.url = f"{'https' if context else 'http'}://{host}:{runner.addresses[0][1]}"
 
     async def _open_admin(self, host: str, port: int) -> None:
-        app = web.Application()
+        app, guard = web.Application(), AdminGuard(lambda: self.settings.sidecar.admin.token_file)
         setup_admin(
             app, registry=self.registry, instruments=self.instruments, reloader=self.reloader,
-            is_ready=lambda: self._is_ready and all(source.current() for source in self.sources.values()),
+            is_ready=lambda: self.is_ready, refuses=guard.refuses,
         )  # fmt: skip
-        setup_revocations(app, self.revocations, self.audit)
+        RevocationPages(self.revocations, self.audit, guard).setup(app)
         server: Server = await serve(app, host, port)
         self._stack.push_async_callback(server.close)
         self.admin_url = server.url
@@ -149,7 +156,7 @@ class Sidecar:
             self.gate, config, endpoints=build.endpoints(settings), answers=build.answers(settings)
         )
         server = LeanServer(self.forward.handle, self.forward.malformed, settings.limits.header_bytes)
-        await server.start(config.host, config.port)
+        await server.start(config.host, config.port, self.place.forward if self.place else None)
         self._stack.push_async_callback(server.close, settings.drain)
         self.forward_url = server.url + config.path
 
@@ -170,15 +177,14 @@ class Sidecar:
     def _start_tasks(self) -> None:
         for name, source in self.sources.items():
             self._tasks[f"keys of {name}"] = asyncio.ensure_future(source.keep_fresh())
-        self._tasks["audit"] = asyncio.ensure_future(self._audit_watch().run())
+        self._tasks["audit"] = asyncio.ensure_future(
+            build.watch_audit(self.settings.sidecar, self.audit, self.instruments, self._watched)
+        )
         self._tasks["revocations"] = asyncio.ensure_future(self.revocations.watch())
 
-    def _audit_watch(self) -> AuditWatch:
-        audit = self.settings.sidecar.audit
-        return AuditWatch(
-            audit.folder, self.audit.sealers, self.instruments,
-            every=audit.verify_every, whole_every=audit.verify_whole_every,
-        )  # fmt: skip
+    def _watched(self) -> Iterable[str]:
+        """Return the chains to be verified: a worker's own, else all, for some may be at rest."""
+        return (self.chain,) if self.place else audit_chain.chains(self.settings.sidecar.audit.folder)
 
     async def _stop_tasks(self) -> None:
         for task in self._tasks.values():

@@ -1,9 +1,14 @@
 """The form of the audit log: a JSON line a record, sealed with a keyed hash over all its bytes and the record before.
 
-Version 1: a line is `{"v":1,"seq":N,"ts":T,<fields>,"prev":P,"mac":M}` in UTF-8 without blanks; P is the `mac` of
-record N-1 (64 zeros for the first) and M the HMAC-SHA256, in hex, of `mcp-lookout-audit-v1`, a zero byte and every
-byte of the line before `,"mac":`. Whoever lacks the key can neither change, insert, reorder nor cut out a record
-unseen; a cut tail is what length and head, scraped by Prometheus, give away.
+Version 1, a record without sealed fields: a line is `{"v":1,"seq":N,"ts":T,<fields>,"prev":P,"mac":M}` in UTF-8
+without blanks; P is the `mac` of record N-1 (64 zeros for the first) and M the HMAC-SHA256, in hex, of
+`mcp-lookout-audit-v1`, a zero byte and every byte of the line before `,"mac":`. Whoever lacks the key can neither
+change, insert, reorder nor cut out a record unseen; a cut tail is what length and head, as scraped, give away.
+
+Version 2, a record with sealed fields: after `mac` comes `"sealed":PACKAGE` (see `encryption`), and M covers all before
+it as in version 1. Among that is `sealed_digest`, the SHA-256 of what the package holds, which begins with a random
+salt: it fixes the content and tells nothing of it. So a package can be sealed with another key, and its content cannot
+be exchanged. In version 1, as it was written until version 2 came, the package stands before `mac`.
 """
 
 import hashlib
@@ -20,8 +25,39 @@ GENESIS = "0" * 64
 _DOMAIN = b"mcp-lookout-audit-v1\x00"
 _MAC = b',"mac":"'
 _MAC_LENGTH = len(_MAC) + 64 + len(b'"}')
+_V2 = b'{"v":2,'
+_SEALED = b',"sealed":'
+PACKAGE_MARK = b"\n"
+"""Parts what is sealed with the chain from the package, in the body of a record; JSON of orjson holds no line end."""
 SEGMENT_PATTERN = "audit-*.jsonl"
+MAIN = "0"
+"""The chain that lives in the audit folder itself; every other one has a folder of its own below it."""
+_CHAIN_PREFIX = "chain-"
 _OWN_FIELDS = frozenset({"v", "seq", "ts", "prev", "mac"})
+
+
+class Parts(NamedTuple):
+    """A line (without its end) taken apart: what its seal covers, the seal, and the package beside it."""
+
+    body: bytes
+    seal: bytes
+    package: bytes = b""
+
+
+def parts(line: bytes) -> Parts:
+    """Take a line apart; one that has not the form of a record has no seal."""
+    if not line.startswith(_V2):
+        return Parts(line[:-_MAC_LENGTH], line[-_MAC_LENGTH + len(_MAC) : -2])
+    # A quotation mark within a string is escaped, so the first of these is the record's own.
+    body, _, rest = line.partition(_MAC)
+    seal, sealed, package = rest[:64], rest[65 : 65 + len(_SEALED)], rest[65 + len(_SEALED) : -1]
+    is_one = rest[64:65] == b'"' and sealed == _SEALED and line.endswith(b"}}")
+    return Parts(body, seal, package) if is_one else Parts(line, b"")
+
+
+def joined(body: bytes, seal: bytes, package: bytes) -> bytes:
+    """Return the line (without its end) of a record with a package."""
+    return b'%b%b%b"%b%b}' % (body, _MAC, seal, _SEALED, package)
 
 
 class Link(NamedTuple):
@@ -69,6 +105,12 @@ class Sealer:
         moment = timestamp.encode()
         for body in bodies:
             number += 1
+            if PACKAGE_MARK in body:
+                body, _, package = body.partition(PACKAGE_MARK)
+                line = b'{"v":2,"seq":%d,"ts":"%b",%b,"prev":"%b"' % (number, moment, body, head.encode())
+                head = self.mac(line)
+                lines.append(joined(line, head.encode(), package) + b"\n")
+                continue
             line = b'{"v":1,"seq":%d,"ts":"%b",%b,"prev":"%b"' % (number, moment, body, head.encode())
             head = self.mac(line)
             lines.append(b'%b,"mac":"%b"}\n' % (line, head.encode()))
@@ -76,9 +118,11 @@ class Sealer:
 
     def opens(self, line: bytes) -> bool:
         """Whether this key made the seal of a line (without its end of line)."""
-        body, tail = line[:-_MAC_LENGTH], line[-_MAC_LENGTH:]
-        expected = b'%b%b"}' % (_MAC, self.mac(body).encode())
-        return hmac.compare_digest(expected, tail)
+        body, seal, package = parts(line)
+        if not hmac.compare_digest(self.mac(body).encode(), seal):
+            return False
+        # What surrounds the seal is not under it, so there is only one way to write it.
+        return line == (joined(body, seal, package) if package else b'%b%b%b"}' % (body, _MAC, seal))
 
 
 def fragment(fields: Mapping[str, Any]) -> bytes:
@@ -93,10 +137,36 @@ def open_record(sealers: Iterable[Sealer], line: bytes) -> Record | None:
     if not any(sealer.opens(line) for sealer in sealers):
         return None
     try:
-        fields = orjson.loads(line)
+        fields = read(line)
         return Record(fields["seq"], fields, fields["prev"], fields["mac"])
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def read(line: bytes) -> dict[str, Any]:
+    """Return the fields of a line (without its end) whether its seal holds or not; raises ValueError for no record.
+
+    A package beside the seal becomes the field `sealed` and can set no other.
+    """
+    body, seal, package = parts(line)
+    fields: dict[str, Any] = orjson.loads(body + b"}")
+    if not isinstance(fields, dict) or not seal:
+        raise ValueError("no record")
+    fields["mac"] = seal.decode("ascii", "replace")
+    if package:
+        fields["sealed"] = orjson.loads(package)
+    return fields
+
+
+def chain_folder(folder: Path, chain: str) -> Path:
+    """Return where a chain of this audit folder lives."""
+    return folder if chain == MAIN else folder / f"{_CHAIN_PREFIX}{chain}"
+
+
+def chains(folder: Path) -> dict[str, Path]:
+    """Return the chains of an audit folder by name, the main one first."""
+    others = sorted(path for path in folder.glob(f"{_CHAIN_PREFIX}*") if path.is_dir())
+    return {MAIN: folder, **{path.name.removeprefix(_CHAIN_PREFIX): path for path in others}}
 
 
 def segments(folder: Path) -> list[Path]:

@@ -3,8 +3,10 @@
 import argparse
 import asyncio
 import datetime
+import heapq
+import operator
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,13 @@ from auth_sidecar.audit_chain import Sealer
 from auth_sidecar.audit_export import FORMATS
 from auth_sidecar.audit_verify import Witness
 from auth_sidecar.config import load
-from auth_sidecar.encryption import KeyRing
+from auth_sidecar.encryption import SALT, KeyRing
 from auth_sidecar.key_source import describe
 from contract.config import ConfigError, exit_with
 from contract.fields import parse_duration
 from contract.instruments import Instruments
 
+Series = tuple[tuple[str, str], ...]
 SCRAPED = ("mcp_audit_chain_length", "mcp_audit_chain_head")
 
 
@@ -35,14 +38,14 @@ def main(arguments: list[str]) -> int:
         exit_with(error)
     audit = config.audit
     sealers = [Sealer(file.read().encode()) for file in (audit.key_file, *audit.previous_key_files)]
+    ring = build.key_ring(config, Instruments(CollectorRegistry(), "sidecar"))
     if options.command == "verify":
-        return _verify(options, audit.folder, sealers)
-    ring = build.key_ring(config, Instruments(CollectorRegistry(), "sidecar")) if options.unseal else None
-    return _query(options, audit.folder, ring)
+        return _verify(options, audit.folder, sealers, ring)
+    return _query(options, audit.folder, ring if options.unseal else None)
 
 
-def _verify(options: argparse.Namespace, folder: Path, sealers: list[Sealer]) -> int:
-    witnesses: list[Witness] = []
+def _verify(options: argparse.Namespace, folder: Path, sealers: list[Sealer], ring: KeyRing) -> int:
+    witnesses: dict[str, list[Witness]] = {}
     if options.prometheus:
         try:
             witnesses = asyncio.run(scraped(options.prometheus, options.range, options.selector))
@@ -52,22 +55,41 @@ def _verify(options: argparse.Namespace, folder: Path, sealers: list[Sealer]) ->
         if not witnesses:
             print("Prometheus has seen nothing of this log; is the sidecar scraped?", file=sys.stderr)
             return 3
-    walk = audit_verify.verify(folder, sealers, witnesses)
+    chains = audit_chain.chains(folder)
+    are_whole = [
+        _verify_chain(f"chain {name}: " if len(chains) > 1 else "", path, sealers, witnesses.get(name, []), ring)
+        for name, path in chains.items()
+    ]
+    for name in witnesses.keys() - chains.keys():
+        print(f"chain {name}: BROKEN, Prometheus has seen it, and nothing is left of it")
+    return 0 if all(are_whole) and chains.keys() >= witnesses.keys() else 1
+
+
+def _verify_chain(
+    prefix: str, folder: Path, sealers: list[Sealer], witnesses: Sequence[Witness], ring: KeyRing
+) -> bool:
+    walk = audit_verify.verify(folder, sealers, witnesses, ring)
     for problem in walk.problems:
-        print(problem)
+        print(f"{prefix}{problem}")
+    if walk.unopened:
+        print(f"{prefix}{walk.unopened} records have sealed fields whose key is not among encryption_keys: unproved")
     first = (walk.starts_after.length if walk.starts_after else 0) + 1
     state = "whole" if walk.is_whole else f"BROKEN, {len(walk.problems)} problems"
     seen = f", {len(witnesses)} samples of Prometheus agree" if witnesses and walk.is_whole else ""
-    print(f"{state}: records {first} to {walk.link.length}, {walk.verified} verified{seen}; head {walk.link.head}")
-    return 0 if walk.is_whole else 1
+    range_ = f"records {first} to {walk.link.length}, {walk.verified} verified"
+    print(f"{prefix}{state}: {range_}{seen}; head {walk.link.head}")
+    return walk.is_whole and not walk.unopened
 
 
 def _query(options: argparse.Namespace, folder: Path, ring: KeyRing | None) -> int:
     convert = FORMATS[options.format]
     wanted = {name: getattr(options, name) for name in ("actor", "reason", "event", "agent", "client")}
-    for record in _records(folder, options.since, options.until, {k: v for k, v in wanted.items() if v}):
+    wanted = {name: value for name, value in wanted.items() if value}
+    chains = [_records(path, options.since, options.until, wanted) for path in audit_chain.chains(folder).values()]
+    for record in heapq.merge(*chains, key=operator.itemgetter("ts")):
         if ring and isinstance(record.get("sealed"), dict):
-            record = {**record, **ring.decrypt(record["sealed"])}
+            record.update(ring.decrypt(record["sealed"]))
+            record.pop(SALT, None)
         sys.stdout.buffer.write(orjson.dumps(convert(record)) + b"\n")
     sys.stdout.flush()
     return 0
@@ -79,7 +101,7 @@ def _records(
     for segment in audit_chain.segments(folder):
         for line in audit_chain.lines(segment):
             try:
-                record = orjson.loads(line)
+                record = audit_chain.read(line)
             except ValueError:
                 continue  # torn by a crash; `verify` tells about everything else
             moment = datetime.datetime.fromisoformat(record["ts"])
@@ -88,18 +110,23 @@ def _records(
                 yield record
 
 
-async def scraped(url: str, range_: str, selector: str) -> list[Witness]:
-    """Return every (length, head) that one Prometheus scraped together. Raises ValueError for an answer of no use."""
+async def scraped(url: str, range_: str, selector: str) -> dict[str, list[Witness]]:
+    """Return, by chain, every (length, head) that one Prometheus scraped together.
+
+    Raises ValueError for an answer of no use.
+    """
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
         lengths, heads = [await _samples(session, url, f"{name}{selector}[{range_}]") for name in SCRAPED]
-    return [
-        Witness(timestamp, int(length), int(heads[instance, timestamp]))
-        for (instance, timestamp), length in sorted(lengths.items(), key=lambda item: item[0][1])
-        if (instance, timestamp) in heads
-    ]
+    witnesses: dict[str, list[Witness]] = {}
+    for (series, timestamp), length in sorted(lengths.items(), key=lambda item: item[0][1]):
+        if (series, timestamp) in heads and length > 0:
+            chain = dict(series).get("chain", audit_chain.MAIN)  # without the label before there were several chains
+            witness = Witness(timestamp, int(length), int(heads[series, timestamp]))
+            witnesses.setdefault(chain, []).append(witness)
+    return witnesses
 
 
-async def _samples(session: aiohttp.ClientSession, url: str, query: str) -> dict[tuple[str, float], float]:
+async def _samples(session: aiohttp.ClientSession, url: str, query: str) -> dict[tuple[Series, float], float]:
     async with session.get(f"{url.rstrip('/')}/api/v1/query", params={"query": query}) as response:
         answer = await response.json()
     if answer.get("status") != "success":
@@ -111,8 +138,8 @@ async def _samples(session: aiohttp.ClientSession, url: str, query: str) -> dict
     }
 
 
-def _series(labels: Mapping[str, str]) -> str:
-    return ",".join(f"{name}={value}" for name, value in sorted(labels.items()) if name != "__name__")
+def _series(labels: Mapping[str, str]) -> Series:
+    return tuple((name, value) for name, value in sorted(labels.items()) if name != "__name__")
 
 
 def _time(text: str) -> datetime.datetime:

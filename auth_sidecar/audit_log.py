@@ -58,9 +58,11 @@ class AuditLog:
         durability: Durability = Durability.WRITE,
         rotation: Rotation = Rotation(),  # noqa: B008 - immutable
         clock: Callable[[], float],
+        chain: str = audit_chain.MAIN,
     ) -> None:
-        """Name the folder and the keys of the chain, the one in use first; nothing is touched before `open()`."""
-        self.folder = folder
+        """Name the audit folder, the keys, the one in use first, and the chain; nothing is touched before `open()`."""
+        self.chain = chain
+        self.folder = audit_chain.chain_folder(folder, chain)
         self.link = Link()
         self.sealers = tuple(Sealer(key) for key in keys)
         self._durability = durability
@@ -73,10 +75,10 @@ class AuditLog:
         self._size = 0
         self._opened_at = 0.0
         self._events = {event: instruments.child("mcp_audit_events_total", event) for event in AuditEvent}
-        self._length = instruments.gauge("mcp_audit_chain_length")
-        self._head = instruments.gauge("mcp_audit_chain_head")
+        self._length = instruments.child("mcp_audit_chain_length", chain)
+        self._head = instruments.child("mcp_audit_chain_head", chain)
         self._errors = instruments.counter("mcp_audit_write_errors_total")
-        self._broken = instruments.gauge("mcp_audit_chain_broken")
+        self._broken = instruments.child("mcp_audit_chain_broken", chain)
 
     def open(self) -> None:
         """Lock the folder, recover the end of the chain and start a new segment.
@@ -196,8 +198,13 @@ class AuditLog:
             if segment == current or segment.stat().st_mtime > limit:
                 return
             last = audit_chain.first_number(following) - 1
-            self._note("segment_expired", segment=segment.name, last_record=last, last_mac=_last_seal(segment))
-            segment.unlink()
+            with segment.open("rb") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return  # it is being sealed with another key; the next segment's start looks again
+                self._note("segment_expired", segment=segment.name, last_record=last, last_mac=_last_seal(segment))
+                segment.unlink()
 
     def _note(self, action: str, **fields: str | int) -> None:
         """Write a record about the log itself, at once."""
@@ -264,7 +271,7 @@ def _last_line(path: Path) -> bytes:
 
 
 def _last_seal(path: Path) -> str:
-    return _last_line(path)[-66:-2].decode("ascii", "replace")
+    return audit_chain.parts(_last_line(path)).seal.decode("ascii", "replace")
 
 
 def _number_after(folder: Path, path: Path) -> int:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from auth_sidecar import audit_chain
 from auth_sidecar.audit_chain import GENESIS, Link, Record, Sealer
+from auth_sidecar.encryption import KeyRing
 
 MAX_PROBLEMS = 100
 """Problems that are listed; more are only counted."""
@@ -46,6 +47,10 @@ class Walk:
     verified: int = 0
     """Records found whole."""
     problems: list[Problem] = field(default_factory=list)
+    ring: KeyRing | None = None
+    """Opens packages, to see whether they hold what their records say."""
+    unopened: int = 0
+    """Packages whose key is not at hand, so that nobody can say."""
     starts_after: Link | None = None
     """Where the chain stood before the oldest record that is still there."""
     _expired: dict[int, str] = field(default_factory=dict)
@@ -61,7 +66,7 @@ class Walk:
         record = audit_chain.open_record(self.sealers, line)
         if record is None:
             self._wrong(file, expected, "its seal does not fit: the record was altered, or the key is another")
-            self.link = Link(expected, line[-66:-2].decode("ascii", "replace"))
+            self.link = Link(expected, audit_chain.parts(line).seal.decode("ascii", "replace"))
             return
         if self.starts_after is None:
             self.starts_after = self.link = Link(record.number - 1, record.previous)
@@ -72,6 +77,7 @@ class Walk:
             self._wrong(file, expected, "it does not follow the record before it")
         else:
             self.verified += 1
+        self._package(file, record)
         self._witness(file, record)
         self._note_expired(record)
         self.link = Link(record.number, record.seal)
@@ -85,6 +91,16 @@ class Walk:
         longest = max(self.witnesses, default=0)
         if longest > self.link.length:
             self._wrong(Path(), longest, f"Prometheus has seen it, the log ends with record {self.link.length}")
+
+    def _package(self, file: Path, record: Record) -> None:
+        """Check what the seal does not cover itself: that the package is there and holds what the digest says."""
+        digest = record.fields.get("sealed_digest")
+        if digest is None:
+            return
+        holds = self.ring.holds(record.fields.get("sealed"), digest) if self.ring else None
+        if holds is False:
+            self._wrong(file, record.number, "its sealed fields were altered")
+        self.unopened += holds is None
 
     def _witness(self, file: Path, record: Record) -> None:
         seen = self.witnesses.get(record.number)
@@ -100,25 +116,24 @@ class Walk:
             self.problems.append(Problem(file.name or "log", record, message))
 
 
-def verify(folder: Path, sealers: Sequence[Sealer], witnesses: Sequence[Witness] = ()) -> Walk:
+def verify(
+    folder: Path, sealers: Sequence[Sealer], witnesses: Sequence[Witness] = (), ring: KeyRing | None = None
+) -> Walk:
     """Walk a whole log; a last line without its end is still being written, or torn by a crash, and does not count."""
     by_length: dict[int, set[int]] = {}
     for witness in witnesses:
         by_length.setdefault(witness.length, set()).add(witness.head_number)
-    walk = Walk(sealers, by_length)
+    walk = Walk(sealers, by_length, ring=ring)
     for file, line in complete_lines(folder):
         walk.take(file, line)
     walk.finish()
     return walk
 
 
-def complete_lines(folder: Path, after: tuple[str, int] = ("", 0)) -> Iterator[tuple[Path, bytes]]:
-    """Yield the lines of all segments without their ends, from an offset in a named segment on."""
+def complete_lines(folder: Path) -> Iterator[tuple[Path, bytes]]:
+    """Yield the lines of all segments of a chain without their ends."""
     for segment in audit_chain.segments(folder):
-        if segment.name < after[0]:
-            continue
         with segment.open("rb") as file:
-            file.seek(after[1] if segment.name == after[0] else 0)
             for line in file:
                 if line.endswith(b"\n"):
                     yield segment, line[:-1]

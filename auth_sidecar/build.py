@@ -2,12 +2,15 @@
 
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import aiohttp
+from prometheus_client import CollectorRegistry
 
-from auth_sidecar import rbac
+from auth_sidecar import audit_chain, rbac
 from auth_sidecar.answers import Answers
+from auth_sidecar.audit_log import AuditLog, Rotation
+from auth_sidecar.audit_watch import AuditWatch, watch
 from auth_sidecar.config import Route, Settings, SidecarConfig
 from auth_sidecar.config_identity import Claims, Issuer
 from auth_sidecar.decision import Endpoint, Rules
@@ -43,6 +46,42 @@ def rules(settings: Settings, keys: Keys, instruments: Instruments | None = None
         sealing=audit_sealing(config, instruments) if instruments else None,
         allows_unaudited=config.audit.on_failure == "allow",
     )
+
+
+def audit_log(config: SidecarConfig, instruments: Instruments, chain: str) -> AuditLog:
+    """Return the writer of a chain, not yet open."""
+    audit = config.audit
+    keys = [file.read().encode() for file in (audit.key_file, *audit.previous_key_files)]
+    rotation = Rotation(audit.max_segment_bytes, audit.max_segment_age, audit.retention)
+    return AuditLog(
+        audit.folder, keys, instruments, durability=audit.durability, rotation=rotation, clock=time.time, chain=chain
+    )
+
+
+async def tidy_chains_at_rest(config: SidecarConfig, instruments: Instruments, written: Collection[str]) -> None:
+    """Let chains that no worker writes any more note this start and drop what has expired; raises OSError."""
+    for name in audit_chain.chains(config.audit.folder):
+        if name not in written and name.isdigit():
+            log = audit_log(config, instruments, name)
+            log.open()
+            await log.close()
+
+
+async def watch_audit(
+    config: SidecarConfig, log: AuditLog, instruments: Instruments, names: Callable[[], Iterable[str]]
+) -> None:
+    """Verify the chain of a log and other chains, which are at rest, until cancelled."""
+    audit = config.audit
+    # What the verifier opens is none of the operations that people ask for.
+    ring = key_ring(config, Instruments(CollectorRegistry(), "sidecar"))
+
+    def of(name: str) -> AuditWatch:
+        return AuditWatch(
+            audit.folder, log.sealers, instruments, whole_every=audit.verify_whole_every, chain=name, ring=ring,
+            is_at_rest=name != log.chain,
+        )  # fmt: skip
+
+    await watch(of, names, audit.verify_every)
 
 
 def audit_sealing(config: SidecarConfig, instruments: Instruments) -> AuditSealing | None:

@@ -11,11 +11,11 @@ from pydantic import Field
 from auth_sidecar import rbac
 from auth_sidecar.config_audit import Audit, EncryptionKeyModel
 from auth_sidecar.config_identity import ApiKeyModel, Issuer, Tls, Words
+from auth_sidecar.config_ports import Admin, ForwardAuth, Traffic
 from auth_sidecar.operations import AUTHENTICATED
 from contract import config as files
 from contract.config import Finding, Loaded, Model
 from contract.fields import Duration, HttpUrl, PositiveDuration, RelativePath
-from contract.ports import ENDPOINTS
 
 PROTOCOL_METHODS = (
     "initialize", "notifications/*", "ping", "server/discover", "subscriptions/listen", "logging/setLevel",
@@ -23,37 +23,6 @@ PROTOCOL_METHODS = (
     "http/get", "http/delete", "rpc/response",
 )  # fmt: skip
 """What a session needs before it can ask for anything; open to everybody who is authenticated unless mapped."""
-
-
-class Listen(Model):
-    """Where a port is opened; the command line may say otherwise."""
-
-    host: str = "127.0.0.1"
-    port: int = Field(default=0, ge=0, le=65535)
-
-
-class Traffic(Listen):
-    """The port for MCP traffic."""
-
-    port: int = Field(default=ENDPOINTS["sidecar"].port, ge=0, le=65535)
-
-
-class Admin(Listen):
-    """The port for metrics, health, reload and revocations; never open it to clients."""
-
-    port: int = Field(default=ENDPOINTS["sidecar_admin"].port, ge=0, le=65535)
-
-
-class ForwardAuth(Listen):
-    """The port where a reverse proxy asks whether a request may pass."""
-
-    port: int = Field(default=9828, ge=0, le=65535)
-    trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = (
-        ipaddress.IPv4Network("127.0.0.0/8"),
-        ipaddress.IPv6Network("::1/128"),
-    )
-    """Who may ask, and is believed about the client's address, host and path."""
-    path: str = Field(default="/auth", pattern=r"^/[A-Za-z0-9._~-]+$")
 
 
 class ResourceServer(Model):
@@ -148,6 +117,8 @@ class SidecarConfig(Model):
     """The whole of `sidecar.yaml`."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    workers: int = Field(default=1, ge=1, le=64)
+    """Processes that share the ports for traffic and questions; each has an audit chain of its own."""
     traffic: Traffic = Traffic()
     admin: Admin = Admin()
     forward_auth: ForwardAuth | None = None
@@ -234,6 +205,8 @@ def check(config: SidecarConfig) -> Iterator[Finding]:
         yield from _check_issuer(("issuers", index), issuer)
     yield from _duplicates("encryption_keys", "id", [key.id for key in config.encryption_keys])
     yield from _check_encryption(config)
+    if config.workers > 1 and config.revocations_file is None:
+        yield Finding(("workers",), "several workers know revocations from a file only", "set revocations_file")
     if "offline_access" in config.resource.scopes_supported:
         yield Finding(("resource", "scopes_supported"), "offline_access is not for resource servers", "take it out")
     for permission in config.operations.scopes:

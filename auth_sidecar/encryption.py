@@ -7,6 +7,7 @@ classification seals, every key opens what it sealed; `reencrypt` moves a packag
 import base64
 import binascii
 import datetime
+import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,9 @@ from contract.instruments import Instruments
 ALGORITHM = "AES-256-GCM"
 KEY_BYTES = 32
 _NONCE_BYTES = 12
+_SALT_BYTES = 32
+SALT = "salt"
+"""Field of a package in the audit log that makes its digest tell nothing."""
 _BOUND = ("encryption_algorithm", "key_id", "classification", "timestamp")
 
 Package = Mapping[str, str]
@@ -67,6 +71,10 @@ class KeyRing:
 
     def encrypt(self, data: Mapping[str, Any], classification: str = "internal") -> Package:
         """Seal data with the newest key of its classification; raises SealError when there is none."""
+        return self.seal(orjson.dumps(data), classification)
+
+    def seal(self, plain: bytes, classification: str) -> Package:
+        """Seal bytes, as `encrypt` does data."""
         key = self._newest.get(classification)
         if key is None:
             self._counts["encrypt", "failure"].inc()
@@ -79,37 +87,53 @@ class KeyRing:
             "timestamp": moment.isoformat(timespec="microseconds"),
         }
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._ciphers[key.key_id].encrypt(nonce, orjson.dumps(data), _associated(package))
+        sealed = self._ciphers[key.key_id].encrypt(nonce, plain, _associated(package))
         self._counts["encrypt", "success"].inc()
         return {"encrypted_data": base64.b64encode(nonce + sealed).decode(), **package}
 
     def decrypt(self, package: Package) -> dict[str, Any]:
         """Open a package; raises SealError when its key is unknown or anything of it was altered."""
+        data: dict[str, Any] = orjson.loads(self.open(package))
+        return data
+
+    def open(self, package: Package) -> bytes:
+        """Open a package, as `decrypt` does, and return the bytes that were sealed."""
         try:
-            data = self._open(package)
+            plain = self._open(package)
         except (InvalidTag, binascii.Error, KeyError, TypeError, ValueError, AttributeError):
             self._counts["decrypt", "failure"].inc()
             raise SealError(f"cannot be opened with the key {package.get('key_id')!r}") from None
         self._counts["decrypt", "success"].inc()
-        return data
+        return plain
+
+    def holds(self, package: object, digest: object) -> bool | None:
+        """Whether a package of an audit record holds what its digest says; None when its key is not in the ring."""
+        if not isinstance(package, dict) or {type(package.get(name)) for name in (*_BOUND, "encrypted_data")} != {str}:
+            return False
+        if package["key_id"] not in self._keys:
+            return None
+        try:
+            return hashlib.sha256(self.open(package)).hexdigest() == digest
+        except SealError:
+            return False
+
+    def is_newest(self, package: Package) -> bool:
+        """Whether a package is sealed with the newest key of its classification."""
+        newest = self._newest.get(package.get("classification", ""))
+        return newest is not None and newest.key_id == package.get("key_id")
 
     def reencrypt(self, package: Package) -> Package:
         """Return the package sealed with the newest key of its classification; raises SealError."""
-        newest = self._newest.get(package.get("classification", ""))
-        if newest and newest.key_id == package.get("key_id"):
-            return package
-        return self.encrypt(self.decrypt(package), package["classification"])
+        return package if self.is_newest(package) else self.seal(self.open(package), package["classification"])
 
-    def _open(self, package: Package) -> dict[str, Any]:
+    def _open(self, package: Package) -> bytes:
         if package["encryption_algorithm"] != ALGORITHM:
             raise ValueError("another algorithm")
         key = self._keys[package["key_id"]]
         if key.classification != package["classification"]:
             raise ValueError("another classification")
         sealed = base64.b64decode(package["encrypted_data"], validate=True)
-        plain = self._ciphers[key.key_id].decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _associated(package))
-        data: dict[str, Any] = orjson.loads(plain)
-        return data
+        return self._ciphers[key.key_id].decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _associated(package))
 
 
 class AuditSealing(NamedTuple):
@@ -120,14 +144,21 @@ class AuditSealing(NamedTuple):
     records_arguments: bool = False
     classification: str = "internal"
 
-    def apply(self, request: dict[str, Any], arguments: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Return the request's part of a record with what is sensitive moved into a package; raises SealError."""
+    def apply(self, request: dict[str, Any], arguments: Mapping[str, Any] | None) -> bytes:
+        """Move what is sensitive out of the request's part of a record into a package, and return that.
+
+        The digest of what it holds takes its place in the record. Raises SealError.
+        """
         secret: dict[str, Any] = {}
         if self.seals_client:
             secret["client"] = request.pop("client")
         if self.records_arguments and arguments:
             secret["arguments"] = arguments
-        return {**request, "sealed": self.ring.encrypt(secret, self.classification)} if secret else request
+        if not secret:
+            return b""
+        plain = orjson.dumps({SALT: os.urandom(_SALT_BYTES).hex(), **secret})
+        request["sealed_digest"] = hashlib.sha256(plain).hexdigest()
+        return orjson.dumps(self.ring.seal(plain, self.classification))
 
 
 def parse_key(text: str) -> bytes:

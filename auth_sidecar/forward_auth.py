@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from auth_sidecar import headers as headers_
 from auth_sidecar.answers import Answer, Answers
-from auth_sidecar.config import ForwardAuth
+from auth_sidecar.config_ports import ForwardAuth
 from auth_sidecar.decision import FORWARD, Ask, Decision, Endpoint, has_query_token, printable
 from auth_sidecar.gate import Gate
 from auth_sidecar.lean_http import Question, Respond

@@ -243,10 +243,11 @@ def record_of(
 ) -> bytes:
     """Return the audit record of a decision: the request's part, the decision's and the caller's; no credential."""
     request: dict[str, object] = {"client": ask.client, "http_method": ask.http_method, "mode": ask.mode}
+    package = b""
     if ask.request_id:
         request["request_id"] = ask.request_id
     if sealing:
-        request = sealing.apply(request, ask.arguments)
+        package = sealing.apply(request, ask.arguments)
     parts = [audit_chain.fragment(request), decision.record or decision_record(ask.endpoint, decision)]
     if isinstance(caller, Caller):
         if not caller.record:
@@ -254,7 +255,8 @@ def record_of(
         parts.append(caller.record)
     elif caller is not None and caller.issuer:
         parts.append(audit_chain.fragment({"issuer": caller.issuer}))
-    return b",".join(parts)
+    body = b",".join(parts)
+    return body + audit_chain.PACKAGE_MARK + package if package else body
 
 
 def _caller_record(principal: Principal) -> bytes:

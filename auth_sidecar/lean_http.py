@@ -8,9 +8,10 @@ import asyncio
 import contextlib
 import functools
 import logging
+import socket
 from collections import deque
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import httptools
 
@@ -165,10 +166,11 @@ class LeanServer:
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
-    async def start(self, host: str, port: int) -> "LeanServer":
-        """Listen; port 0 takes a free one. Raises OSError."""
+    async def start(self, host: str, port: int, listener: socket.socket | None = None) -> "LeanServer":
+        """Listen, at a socket that listens already if there is one; port 0 takes a free one. Raises OSError."""
+        place: dict[str, Any] = {"sock": listener} if listener else {"host": host, "port": port}
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(self), host, port, backlog=1024)
+        self._server = await loop.create_server(lambda: Connection(self), backlog=1024, **place)
         self._sweeper = asyncio.ensure_future(self._sweep())
         self.url = f"http://{host}:{self._server.sockets[0].getsockname()[1]}"
         return self

@@ -203,10 +203,12 @@ _AUDIT = (
     counter(
         "mcp_audit_events_total", "Audit records written.", "sidecar", ("event",), event=words_of(words.AuditEvent)
     ),
-    gauge("mcp_audit_chain_length", "Records in the audit chain.", "sidecar"),
-    gauge("mcp_audit_chain_head", "First 52 bits of the chain's head hash, as a number.", "sidecar"),
-    gauge("mcp_audit_verified_length", "Records the background verifier has found whole.", "sidecar"),
-    gauge("mcp_audit_chain_broken", "Whether the verifier found the chain broken.", "sidecar"),
+    gauge("mcp_sidecar_workers", "Worker processes that answer, where there are several.", "sidecar"),
+    counter("mcp_sidecar_worker_deaths_total", "Workers that died and were replaced.", "sidecar"),
+    gauge("mcp_audit_chain_length", "Records in an audit chain.", "sidecar", ("chain",)),
+    gauge("mcp_audit_chain_head", "First 52 bits of the chain's head hash, as a number.", "sidecar", ("chain",)),
+    gauge("mcp_audit_verified_length", "Records the background verifier has found whole.", "sidecar", ("chain",)),
+    gauge("mcp_audit_chain_broken", "Whether the verifier found the chain broken.", "sidecar", ("chain",)),
     counter("mcp_audit_write_errors_total", "Audit records that could not be written.", "sidecar"),
     counter(
         "mcp_encryption_operations_total",

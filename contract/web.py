@@ -126,14 +126,19 @@ def setup_admin(
     is_ready: Callable[[], bool],
     reloader: Reloader[C] | None = None,
     extra_metrics: Callable[[], bytes] | None = None,
+    before_metrics: Callable[[], Awaitable[None]] | None = None,
+    refuses: Callable[[web.BaseRequest], web.Response | None] | None = None,
 ) -> None:
     """Add /metrics, /-/healthy, /-/ready and POST /-/reload to an application.
 
-    `extra_metrics` returns text exposition of families that are not on the registry.
+    `extra_metrics` returns text exposition of families that are not on the registry; `before_metrics` is awaited first;
+    `refuses` says who may not reload.
     """
     instruments.gauge("mcp_build_info").labels(instruments.service, release()).set(1)
 
     async def metrics(request: web.Request) -> web.Response:
+        if before_metrics:
+            await before_metrics()
         body = generate_latest(registry) + (extra_metrics() if extra_metrics else b"")
         return exposition(request, body)
 
@@ -147,14 +152,19 @@ def setup_admin(
     app.router.add_get("/-/healthy", healthy)
     app.router.add_get("/-/ready", ready)
     if reloader:
-        app.router.add_post("/-/reload", _reload_handler(reloader))
+        app.router.add_post("/-/reload", _reload_handler(reloader, refuses))
 
 
-def _reload_handler(reloader: Reloader[C]) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _reload_handler(
+    reloader: Reloader[C], refuses: Callable[[web.BaseRequest], web.Response | None] | None
+) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def reload(request: web.Request) -> web.Response:
         if request.headers.get("Origin") or request.headers.get("Sec-Fetch-Site", "none") != "none":
             # A page that a browser shows could send this POST to a loopback port; people and Prometheus' tools do not.
             return web.Response(status=403, text="not from a browser\n")
+        refusal = refuses(request) if refuses else None
+        if refusal is not None:
+            return refusal
         problems = await reloader.reload()
         if problems:
             return web.Response(status=500, text="".join(f"{problem}\n" for problem in problems))

@@ -99,12 +99,12 @@ def growth() -> Panel:
     """How the chain grows and is verified."""
     about = About(
         "Chain length and verified length",
-        "Length of each sidecar's chain and how far it is verified. A length that falls means that the log was cut.",
+        "Length of each chain (one a worker) and how far it is verified. A length that falls means that it was cut.",
         NoData.SIDECAR,
     )
     queries = [
-        Query("max by (instance) (mcp_audit_chain_length)", "{{instance}} length"),
-        Query("max by (instance) (mcp_audit_verified_length)", "{{instance}} verified"),
+        Query("max by (instance, chain) (mcp_audit_chain_length)", "{{instance}} chain {{chain}} length"),
+        Query("max by (instance, chain) (mcp_audit_verified_length)", "{{instance}} chain {{chain}} verified"),
     ]
     return lines(about, *queries, unit="short")
 
@@ -116,9 +116,12 @@ def heads() -> Panel:
         "Length and first 52 bits of the head hash of each chain: what the verify command compares the log with.",
         NoData.SIDECAR,
     )
-    queries = [Query("max by (instance) (mcp_audit_chain_length)"), Query("max by (instance) (mcp_audit_chain_head)")]
+    queries = [
+        Query(f"max by (instance, chain) ({name})") for name in ("mcp_audit_chain_length", "mcp_audit_chain_head")
+    ]
     columns = [
         Column("instance", "Sidecar"),
+        Column("chain", "Chain"),
         Column("Value #A", "Length", unit="none"),
         Column("Value #B", "Head", unit="none"),
     ]

@@ -24,9 +24,25 @@ def board(limits: Limits) -> Board:
             Row([targets(), scrape_duration(), samples(), drops()], "Scrapes and series"),
             Row([evaluation(), evaluation_failures(), ingestion()], "Rules and storage"),
             Row([notifications().sized(8), failed_notifications(), notification_latency()], "Notifications"),
-            Row([configurations(), target_files(), versions()], "Configurations and versions"),
+            Row([configurations(), target_files(), versions(), workers(), deaths()], "Configurations and versions"),
         ],
     )
+
+
+SINGLE = "Every sidecar runs as one process."
+
+
+def workers() -> Panel:
+    """How many workers a sidecar has."""
+    about = About("Workers of sidecars", "Worker processes that answer, of each sidecar.", SINGLE, Empty.WHEN_UNUSED)
+    return lines(about, Query("max by (instance) (mcp_sidecar_workers)", "{{instance}}"), unit="none")
+
+
+def deaths() -> Panel:
+    """Whether they stay alive."""
+    about = About("Deaths of workers", "Workers that died and were replaced, a second.", SINGLE, Empty.WHEN_UNUSED)
+    query = Query(f"sum by (instance) ({rate('mcp_sidecar_worker_deaths_total')})", "{{instance}}")
+    return lines(about, query, unit="ops")
 
 
 def missing() -> Panel:

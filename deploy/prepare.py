@@ -48,6 +48,7 @@ SECRETS: Mapping[str, Secret] = {
     "slack_url": Secret("notify", _slack_url),
     "pagerduty_routing_key": Secret("notify", lambda: secrets.token_hex(16)),
     "audit_key": Secret("sidecar", _random_32_bytes),
+    "sidecar_admin_token": Secret("sidecar", _random_32_bytes),
     "idp_client_workflow_engine": Secret("clients", _random_32_bytes),
     "idp_client_exporter": Secret("clients", _random_32_bytes),
     "idp_client_intruder": Secret("clients", _random_32_bytes),

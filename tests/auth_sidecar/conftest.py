@@ -5,11 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from auth_sidecar.app import Sidecar
 from tests.auth_sidecar import sidecars
 from tests.auth_sidecar.agents import Echo
 from tests.auth_sidecar.issuer import Idp
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("sidecar", deadline=None)
+settings.load_profile("sidecar")
 
 
 @pytest.fixture

@@ -271,7 +271,7 @@ async def test_nothing_that_was_answered_is_missing_after_kill_9(tmp_path: Path,
 async def test_the_background_verifier_follows_the_log_and_finds_what_is_altered(tmp_path: Path) -> None:
     made = await written(tmp_path, 10)
     registry = CollectorRegistry()
-    watch = AuditWatch(tmp_path, [SEALER], Instruments(registry, "sidecar"), every=1, whole_every=100)
+    watch = AuditWatch(tmp_path, [SEALER], Instruments(registry, "sidecar"), whole_every=100)
     await watch.look()
     assert samples(registry, "mcp_audit_verified_length") == 10
     await written(tmp_path, 5)

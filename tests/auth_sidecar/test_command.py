@@ -28,8 +28,9 @@ def test_the_shipped_configuration_is_fine(tmp_path: Path, capsys: pytest.Captur
     for name in ("sidecar.yaml", "roles.yaml"):
         shutil.copy(SHIPPED / name, tmp_path)
     (tmp_path / "secrets").mkdir()
-    (tmp_path / "secrets" / "audit_key").write_text(KEY)
-    (tmp_path / "secrets" / "audit_key").chmod(0o600)
+    for name in ("audit_key", "sidecar_admin_token"):
+        (tmp_path / "secrets" / name).write_text(KEY)
+        (tmp_path / "secrets" / name).chmod(0o600)
     assert main(["--config", str(tmp_path / "sidecar.yaml"), "--check"]) == 0
     assert capsys.readouterr().out.endswith("fine; 12 routes, 6 roles\n")
 

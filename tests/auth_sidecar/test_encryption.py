@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
+from auth_sidecar import audit_chain
 from auth_sidecar.__main__ import main
+from auth_sidecar.audit_chain import Sealer
+from auth_sidecar.audit_log import AuditLog
+from auth_sidecar.audit_verify import verify
 from auth_sidecar.config import load
-from auth_sidecar.encryption import EncryptionKey, KeyRing, SealError, parse_key
+from auth_sidecar.encryption import AuditSealing, EncryptionKey, KeyRing, SealError, parse_key
 from contract.config import ConfigError
 from contract.instruments import Instruments
+from contract.vocabulary import AuditEvent
 from tests.auth_sidecar import sidecars
 from tests.auth_sidecar.issuer import mint
-from tests.auth_sidecar.sidecars import Start, call, post, records, samples
+from tests.auth_sidecar.sidecars import KEY, Start, call, post, records, samples
 
 OLD = EncryptionKey("old", "internal", bytes(range(32)), 1000.0)
 NEW = EncryptionKey("new", "internal", bytes(range(1, 33)), 2000.0)
@@ -122,3 +128,56 @@ def test_a_key_file_without_key_and_a_classification_without_key_are_told(tmp_pa
         "no encryption key has the classification 'restricted'",
         "the file holds no AES-256 key",
     ]
+
+
+async def test_a_seal_fixes_what_a_package_holds_and_lets_another_key_take_it_over(tmp_path: Path) -> None:
+    made = AuditLog(tmp_path, [KEY.encode()], Instruments(CollectorRegistry(), "sidecar"), clock=time.time)
+    made.open()
+    for number in range(3):
+        request = {"event": "authz_allow", "n": number, "client": "192.0.2.7"}
+        package = AuditSealing(ring(OLD), seals_client=True).apply(request, None)
+        body = audit_chain.fragment(request) + audit_chain.PACKAGE_MARK + package
+        await made.append(AuditEvent.AUTHZ_ALLOW, body)
+    await made.close()
+    (segment,) = audit_chain.segments(tmp_path)
+    lines = segment.read_bytes().splitlines()
+    taken = audit_chain.parts(lines[1])
+    other = audit_chain.parts(lines[2])
+    moved = json.dumps(ring(OLD, NEW).reencrypt(json.loads(taken.package)), separators=(",", ":")).encode()
+    fake = json.dumps(ring(OLD).encrypt({"client": "198.51.100.1"}), separators=(",", ":")).encode()
+    good = {"as it was": lines[1], "another key": audit_chain.joined(taken.body, taken.seal, moved)}
+    bad = {
+        "another record's": audit_chain.joined(taken.body, taken.seal, other.package),
+        "another content": audit_chain.joined(taken.body, taken.seal, fake),
+        "no package": taken.body + b',"mac":"' + taken.seal + b'"}',
+        "a field more": lines[1][:-1] + b',"event":"admin"}',
+        "a field more before": lines[1].replace(b',"sealed":', b',"n":7,"sealed":'),
+        "no object": audit_chain.joined(taken.body, taken.seal, b"[{}"),
+        "an odd key id": lines[1].replace(b'"key_id":"old"', b'"key_id":["old"]'),
+        "a field of the record": lines[1].replace(b'"n":0', b'"n":1'),
+    }
+    for words, line, is_whole in [(w, x, True) for w, x in good.items()] + [(w, x, False) for w, x in bad.items()]:
+        segment.write_bytes(b"\n".join([lines[0], line, *lines[2:], b""]))
+        walk = verify(tmp_path, [Sealer(KEY.encode())], ring=ring(OLD, NEW))
+        assert walk.is_whole is is_whole, words
+    segment.write_bytes(b"\n".join([*lines, b""]))
+    assert verify(tmp_path, [Sealer(KEY.encode())], ring=ring(NEW)).unopened == 3
+    assert audit_chain.read(lines[1])["n"] == 0
+
+
+def test_equal_contents_have_different_digests() -> None:
+    """An address has few possible values; without a salt its digest would be the address."""
+    first, second = {"client": "192.0.2.7"}, {"client": "192.0.2.7"}
+    for request in (first, second):
+        AuditSealing(ring(OLD), seals_client=True).apply(request, None)
+    assert first["sealed_digest"] != second["sealed_digest"]
+
+
+def test_a_record_of_the_first_version_holds_its_package_under_the_seal(tmp_path: Path) -> None:
+    sealed = ring(OLD).encrypt({"client": "192.0.2.7"})
+    body = audit_chain.fragment({"event": "authz_allow", "sealed": sealed})
+    (line,), _ = Sealer(KEY.encode()).seal(audit_chain.Link(), "2026-01-01T00:00:00.000000Z", [body])
+    audit_chain.segment_path(tmp_path, 1).write_bytes(line)
+    assert verify(tmp_path, [Sealer(KEY.encode())], ring=ring(OLD)).is_whole
+    audit_chain.segment_path(tmp_path, 1).write_bytes(line.replace(b'"key_id":"old"', b'"key_id":"new"'))
+    assert not verify(tmp_path, [Sealer(KEY.encode())], ring=ring(OLD)).is_whole

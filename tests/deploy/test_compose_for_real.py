@@ -111,7 +111,7 @@ def test_process_is_unprivileged_on_a_read_only_root(stack: Stack, service: str)
 @pytest.mark.parametrize(
     ("service", "folder", "expected"),
     [
-        ("sidecar", "/etc/lookout/secrets", {"audit_key"}),
+        ("sidecar", "/etc/lookout/secrets", {"audit_key", "sidecar_admin_token"}),
         ("alertmanager", "/etc/alertmanager/secrets", {"slack_url", "pagerduty_routing_key"}),
         ("sink", "/secrets/notify", {"slack_url", "pagerduty_routing_key"}),
     ],

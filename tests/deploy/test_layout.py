@@ -47,6 +47,7 @@ def test_every_configuration_file_is_copied(tmp_path: Path) -> None:
         "lookout/sidecar.yaml",
         "lookout/roles.yaml",
         "lookout/secrets/audit_key",
+        "lookout/secrets/sidecar_admin_token",
         "prometheus/prometheus.yml",
         "prometheus/rules/agent_down.yaml",
         "alertmanager/alertmanager.yml",

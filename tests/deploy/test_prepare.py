@@ -95,7 +95,7 @@ def test_split_gives_each_group_only_its_own(tmp_path: Path) -> None:
     prepare(tmp_path / "s", split=True)
     assert sorted(folder.name for folder in (tmp_path / "s").iterdir()) == sorted(GROUPS)
     assert set(values(tmp_path / "s" / "notify")) == {"slack_url", "pagerduty_routing_key"}
-    assert set(values(tmp_path / "s" / "sidecar")) == {"audit_key"}
+    assert set(values(tmp_path / "s" / "sidecar")) == {"audit_key", "sidecar_admin_token"}
     assert all(name.startswith("idp_client_") for name in values(tmp_path / "s" / "clients"))
 
 
