@@ -1,10 +1,11 @@
-"""`python -m auth_sidecar audit verify|query`: prove the log, against Prometheus where wanted, and read it."""
+"""`python -m auth_sidecar audit verify|query|reseal`: prove the log, read it, and move sealed fields to new keys."""
 
 import argparse
 import asyncio
 import datetime
 import heapq
 import operator
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,13 +15,14 @@ import aiohttp
 import orjson
 from prometheus_client import CollectorRegistry
 
-from auth_sidecar import audit_chain, audit_verify, build
+from auth_sidecar import audit_chain, audit_verify, build, reseal
 from auth_sidecar.audit_chain import Sealer
 from auth_sidecar.audit_export import FORMATS
 from auth_sidecar.audit_verify import Witness
-from auth_sidecar.config import load
+from auth_sidecar.config import SidecarConfig, load
 from auth_sidecar.encryption import SALT, KeyRing
 from auth_sidecar.key_source import describe
+from auth_sidecar.reseal import Reseal
 from contract.config import ConfigError, exit_with
 from contract.fields import parse_duration
 from contract.instruments import Instruments
@@ -41,6 +43,8 @@ def main(arguments: list[str]) -> int:
     ring = build.key_ring(config, Instruments(CollectorRegistry(), "sidecar"))
     if options.command == "verify":
         return _verify(options, audit.folder, sealers, ring)
+    if options.command == "reseal":
+        return asyncio.run(_reseal(config, ring))
     return _query(options, audit.folder, ring if options.unseal else None)
 
 
@@ -110,6 +114,33 @@ def _records(
                 yield record
 
 
+async def _reseal(config: SidecarConfig, ring: KeyRing) -> int:
+    folder = config.audit.folder
+    if not folder.is_dir() or folder.stat().st_uid != os.geteuid():
+        print(f"{folder} is not there, or not this user's: run this as the user of the sidecar", file=sys.stderr)
+        return 1
+    log = build.audit_log(config, Instruments(CollectorRegistry(), "sidecar"), reseal.CHAIN)
+    try:
+        log.open()
+        report = await Reseal(folder, log.sealers, ring, log).run()
+        await log.close()
+    except OSError as error:
+        print(f"stopped, the log is whole: {error.strerror or error}", file=sys.stderr)
+        return 1
+    for problem in report.problems:
+        print(problem)
+    for key_id, count in sorted(report.moved.items()):
+        print(f"{key_id}: {count} records moved to the newest key")
+    for key_id in sorted(report.needed(ring)):
+        written, first = report.being_written[key_id], report.first_version[key_id]
+        print(f"{key_id}: still needed")
+        print(f"  {written} records are in segments that are being written: run this again when they have ended")
+        print(f"  {first} records are of version 1, whose seal covers the package itself: until they expire")
+    if not report.problems and not report.needed(ring):
+        print("every package is under the newest key of its classification; older keys can be taken out")
+    return 1 if report.problems else 0
+
+
 async def scraped(url: str, range_: str, selector: str) -> dict[str, list[Witness]]:
     """Return, by chain, every (length, head) that one Prometheus scraped together.
 
@@ -165,6 +196,7 @@ def _parser() -> argparse.ArgumentParser:
     query.add_argument("--until", type=_time)
     query.add_argument("--unseal", action="store_true", help="open what is sealed with the configured keys")
     query.add_argument("--format", choices=sorted(FORMATS), default="native")
-    for command in (verify, query):
+    moving = commands.add_parser("reseal", help="move sealed fields from old encryption keys to the newest")
+    for command in (verify, query, moving):
         command.add_argument("--config", type=Path, required=True, metavar="FILE", help="sidecar.yaml")
     return parser

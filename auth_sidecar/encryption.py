@@ -122,6 +122,10 @@ class KeyRing:
         newest = self._newest.get(package.get("classification", ""))
         return newest is not None and newest.key_id == package.get("key_id")
 
+    def is_in_use(self, key_id: str) -> bool:
+        """Whether a key is the newest of its classification."""
+        return any(key.key_id == key_id for key in self._newest.values())
+
     def reencrypt(self, package: Package) -> Package:
         """Return the package sealed with the newest key of its classification; raises SealError."""
         return package if self.is_newest(package) else self.seal(self.open(package), package["classification"])
