@@ -33,7 +33,8 @@ ReadAction = Callable[[Principal], Awaitable[Action | Refused]]
 
 _ERRORS = frozenset({AuthReason.INTERNAL_ERROR, AuthReason.KEYS_UNAVAILABLE})
 _NOT_AN_ATTEMPT = frozenset({
-    AuthReason.MISSING_AUTH_HEADER, AuthReason.ORIGIN_NOT_ALLOWED, AuthReason.LOCKED_OUT, *_ERRORS
+    AuthReason.MISSING_AUTH_HEADER, AuthReason.MALFORMED_REQUEST, AuthReason.ORIGIN_NOT_ALLOWED,
+    AuthReason.LOCKED_OUT, *_ERRORS,
 })  # fmt: skip
 """Failures that lock nobody out: they say nothing about who tries; a web page sends its Origin for its reader."""
 _MAY_BE_NEW_KEY = frozenset({AuthReason.UNKNOWN_KEY, AuthReason.INVALID_SIGNATURE})
@@ -118,7 +119,7 @@ class Gate:
     def refuse_unread(self, mode: str, client: str) -> Decision:
         """Refuse, record and count a request that could not even be read."""
         ask = Ask(mode, "", client, None, "", None, ())
-        decision = Decision(AuditEvent.AUTH_FAILURE, AuthReason.MALFORMED_HEADER, 400)
+        decision = Decision(AuditEvent.AUTH_FAILURE, AuthReason.MALFORMED_REQUEST, 400)
         self.record(ask, None, decision, time.perf_counter(), lambda _final: None)
         return decision
 

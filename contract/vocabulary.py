@@ -73,6 +73,8 @@ class AuthReason(StrEnum):
 
     OK = "ok"
     MISSING_AUTH_HEADER = "missing_auth_header"
+    MALFORMED_REQUEST = "malformed_request"
+    """What came is not HTTP; it says nothing about credentials, as the other reasons do."""
     MALFORMED_HEADER = "malformed_header"
     INVALID_TOKEN = "invalid_token"  # noqa: S105 - a reason, not a secret
     INVALID_SIGNATURE = "invalid_signature"

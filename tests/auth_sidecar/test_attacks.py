@@ -158,8 +158,8 @@ async def test_what_is_not_http_is_recorded_and_repeated_nowhere(
     answer = await exchange(sidecar.url, data.replace(b"%b", SECRET.encode()))
     assert answer.status == 400
     (record,) = records(tmp_path)
-    assert (record["event"], record["reason"], record["status"]) == ("auth_failure", "malformed_header", 400)
-    assert samples(sidecar.registry, "mcp_auth_authentications_total", reason="malformed_header") == 1
+    assert (record["event"], record["reason"], record["status"]) == ("auth_failure", "malformed_request", 400)
+    assert samples(sidecar.registry, "mcp_auth_authentications_total", reason="malformed_request") == 1
     assert SECRET not in caplog.text + answer.head.decode() + answer.body.decode() + json.dumps(record)
 
 
