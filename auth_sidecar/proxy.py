@@ -14,6 +14,7 @@ from typing import NamedTuple
 import aiohttp
 from aiohttp import web
 
+from auth_sidecar import cors
 from auth_sidecar import headers as headers_
 from auth_sidecar.answers import Answer, Answers, rpc_error
 from auth_sidecar.config import Limits, Upstream
@@ -27,6 +28,7 @@ from auth_sidecar.relay import Relay
 from auth_sidecar.request_body import BODILESS, Body
 from auth_sidecar.sessions import HEADER as SESSION_HEADER
 from auth_sidecar.sessions import SessionBinding
+from contract.vocabulary import AuthReason
 
 logger = logging.getLogger(__name__)
 
@@ -78,15 +80,27 @@ class Proxy:
             return _response(metadata)
         endpoint = self.endpoints.get(path)
         ask = _ask(request, endpoint, query)
+        if cors.is_preflight(request) and (answer := self._preflight(request, ask, path)):
+            return _response(answer)
         body = Body(request, self.limits.body_bytes, self._sessions)
         decision = await self._gate.decide(ask, body.read_action)
         caller = decision.principal
         if not decision.is_allowed or endpoint is None or caller is None or not isinstance(body.action, Action):
             response = _response(self.answers.refuse(decision, endpoint, body.message_id))
+            if decision.reason is not AuthReason.ORIGIN_NOT_ALLOWED:
+                cors.open_to_page(request.headers, response)
             if not body.is_complete:
                 response.force_close()
             return response
         return await self._pass_on(request, Call(endpoint, caller, body.action, body, started))
+
+    def _preflight(self, request: web.BaseRequest, ask: Ask, path: str) -> Answer | None:
+        """Return the answer to a preflight of a page that may send requests here, None for any other."""
+        if self.answers.metadata(path):
+            return cors.preflight(request.headers, "*")
+        if ask.endpoint is None or self._gate.rules.refuses_before_credentials(ask):
+            return None
+        return cors.preflight(request.headers, ask.origin or "")
 
     def malformed(self, request: web.BaseRequest) -> web.StreamResponse:
         """Refuse what is not HTTP."""
@@ -124,7 +138,9 @@ class Proxy:
             outcome = Outcome("timeout" if status == 504 else str(status))
             fields = {"agent": call.endpoint.agent, "status": status, "error": type(error).__name__}
             logger.warning("upstream failed", extra=fields)
-            return _response(_unreachable(status, call.action))
+            response = _response(_unreachable(status, call.action))
+            cors.open_to_page(request.headers, response)
+            return response
         finally:
             self._operations.count(call.endpoint, call.action, outcome, call.started)
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 import aiohttp
 from aiohttp import web
 
+from auth_sidecar import cors
 from auth_sidecar import headers as headers_
 from auth_sidecar.listing import ListFilter, ListTooLargeError
 from auth_sidecar.operation_metrics import Outcome, Watcher
@@ -107,4 +108,6 @@ class Relay:
         response.headers.extend(headers_.outwards(answer.headers, dropped))
         if self._session:
             response.headers[SESSION_HEADER] = self._session
+        if "Origin" in self._request.headers:
+            cors.open_to_page(self._request.headers, response)
         return response
