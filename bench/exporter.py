@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from bench.processes import Program, started, targets
-from bench.report import Measure
+from bench.report import Measure, compared
 from contract.ports import free_port
 from contract.vocabulary import AGENT_TYPES
 from deploy.native import packages
@@ -56,8 +56,7 @@ def _beside_blackbox(what: str, demand: int, *options: str) -> Measure:
                 peers.append(_rate(peer, partial(_drive, peer, url)))
             with _exporter(_agents(3 * demand, lambda _: url, "3s", "http")) as exporter:
                 ours.append(_own_rate(exporter))
-    our, their = statistics.median(ours), statistics.median(peers)
-    return Measure(what, our, "/CPU s", f"blackbox_exporter {their:,.0f}", our / their)
+    return compared(what, ours, "/CPU s", "blackbox_exporter", peers)
 
 
 def _mcp_rate(demand: int, *options: str) -> float:

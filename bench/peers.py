@@ -13,8 +13,13 @@ PACKAGES = {
     "nginx": ("usr/sbin/nginx", ("nginx",)),
     "caddy": ("usr/bin/caddy", ("caddy",)),
     "haproxy": ("usr/sbin/haproxy", ("haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1")),
+    "apache": (
+        "usr/sbin/apache2",
+        ("apache2-bin", "libapache2-mod-auth-openidc", "libapr1", "libaprutil1", "libcjose0", "libhiredis0.14",
+         "libjansson4", "libcurl4", "libnghttp2-14", "librtmp1", "libssh2-1", "libpsl5", "libldap-2.5-0", "libbrotli1"),
+    ),
     "wrk": ("usr/bin/wrk", ("wrk", "libluajit-5.1-2")),
-}
+}  # fmt: skip
 """Where each program is in its packages, its libraries' packages included."""
 
 
