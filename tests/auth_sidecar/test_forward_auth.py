@@ -1,6 +1,7 @@
 """Forward-auth: the configurations of the guide in real proxies, and what clients try on the way."""
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,8 +17,10 @@ from tests.auth_sidecar.agents import Echo
 from tests.auth_sidecar.issuer import mint
 from tests.auth_sidecar.sidecars import Start, records, until_listening
 from tests.auth_sidecar.test_cases import modern, routes
+from tests.tools import proxy
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "forward-auth.md"
+FORGED = "203.0.113.9"
 URI = {"X-Forwarded-Uri": "/kb/mcp", "X-Forwarded-Method": "POST", "X-Forwarded-Host": "localhost"}
 
 
@@ -34,6 +37,10 @@ def addressed(text: str, sidecar: Sidecar, echo: Echo, port: int) -> str:
         "sidecar:9828": sidecar.forward_url.split("/")[2],
         "sidecar:9819": sidecar.url.split("/")[2],
         "agents:9840": echo.url.split("/")[2],
+        **_split("sidecar", 9828, sidecar.forward_url),
+        **_split("sidecar", 9819, sidecar.url),
+        **_split("agents", 9840, echo.url),
+        "{address: 0.0.0.0, port_value: 8080}": f"{{address: 127.0.0.1, port_value: {port}}}",
         "listen 8080": f"listen 127.0.0.1:{port}",
         ":8080": f"http://127.0.0.1:{port}",
     }.items():
@@ -41,8 +48,23 @@ def addressed(text: str, sidecar: Sidecar, echo: Echo, port: int) -> str:
     return text
 
 
-def command(name: str, text: str, folder: Path) -> list[str]:
+def _split(host: str, port: int, url: str) -> dict[str, str]:
+    """Return how an address is replaced where host and port stand apart."""
+    ours, number = url.split("/")[2].split(":")
+    pair = "{{address: {}, port_value: {}}}"
+    return {pair.format(host, port): pair.format(ours, number)}
+
+
+def command(name: str, text: str, folder: Path, port: int) -> list[str]:
     """Write the configuration and return what starts the proxy with it."""
+    if name == "traefik":
+        (folder / "dynamic.yaml").write_text(text)
+        files = [f"--providers.file.filename={folder}/dynamic.yaml", "--global.checknewversion=false"]
+        return [str(proxy(name)), f"--entrypoints.web.address=127.0.0.1:{port}", *files]
+    if name == "envoy":
+        (folder / "envoy.yaml").write_text(text)
+        quiet = ["--log-level", "error", "--concurrency", "1", "--use-dynamic-base-id"]
+        return [str(proxy(name)), "-c", str(folder / "envoy.yaml"), *quiet]
     binary = str(peers.program(name))
     if name == "caddy":
         (folder / "Caddyfile").write_text("{\n admin off\n auto_https off\n}\n" + text)
@@ -61,24 +83,33 @@ async def running(name: str, sidecar: Sidecar, echo: Echo, folder: Path) -> Asyn
     """Run a real proxy with the guide's configuration and yield its URL."""
     folder.mkdir()
     port = free_port()
-    words = command(name, addressed(example(name), sidecar, echo, port), folder)
-    environ = {**peers.environment(name), "HOME": str(folder)}
+    words = command(name, addressed(example(name), sidecar, echo, port), folder, port)
+    environ = {**(peers.environment(name) if name in peers.PACKAGES else os.environ), "HOME": str(folder)}
     process = await asyncio.create_subprocess_exec(*words, env=environ, stderr=asyncio.subprocess.DEVNULL)
     try:
         await until_listening(port, 20)
+        await until_configured(f"http://127.0.0.1:{port}")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         await process.wait()
 
 
-@pytest.mark.parametrize("name", ["nginx", "caddy"])
+async def until_configured(url: str) -> None:
+    """Wait until a proxy knows its routes; Traefik listens before it does."""
+    async with asyncio.timeout(20), aiohttp.ClientSession() as session:
+        while (await session.get(f"{url}/.well-known/oauth-protected-resource")).status != 200:
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("name", ["nginx", "caddy", "traefik", "envoy"])
 async def test_the_guides_configuration_protects_a_server(
     name: str, start_sidecar: Start, echo: Echo, tmp_path: Path
 ) -> None:
     sidecar = await start_sidecar(routes=routes(echo), forward_auth={"port": 0})
     good, forbidden = modern("search_knowledge"), modern("delete_everything")
     bearer = {"Authorization": f"Bearer {mint()}", "X-Auth-Subject": "root", "X-Original-URI": "/other"}
+    bearer["X-Forwarded-For"] = FORGED
     async with running(name, sidecar, echo, tmp_path / "proxy") as url, aiohttp.ClientSession() as session:
         passed = await session.post(f"{url}/kb/mcp", json=good[0], headers={**good[1], **bearer})
         denied = await session.post(f"{url}/kb/mcp", json=forbidden[0], headers={**forbidden[1], **bearer})
@@ -87,11 +118,14 @@ async def test_the_guides_configuration_protects_a_server(
     assert (passed.status, denied.status, unknown.status, metadata.status) == (200, 403, 401, 200)
     assert "resource_metadata=" in unknown.headers["WWW-Authenticate"]
     (seen,) = echo.seen
+    assert seen["path"] == "/mcp"
     assert seen["headers"].getall("X-Auth-Subject") == ["workflow-engine"]
     assert seen["headers"]["X-Auth-Roles"] == "workflow_operator,agent_service"
     assert "Authorization" not in seen["headers"]
     assert [record["reason"] for record in records(tmp_path)] == ["ok", "no_permission", "missing_auth_header"]
-    assert {record["client"] for record in records(tmp_path)} == {"127.0.0.1"}
+    seen_clients = {record["client"] for record in records(tmp_path)}
+    # Envoy puts its own address in place of a loopback one.
+    assert seen_clients == {"127.0.0.1"} or (name == "envoy" and FORGED not in seen_clients)
 
 
 async def ask(sidecar: Sidecar, headers: dict[str, str], *, path: str = "", method: str = "GET") -> int:
