@@ -147,6 +147,10 @@ class AuditLog:
         except OSError as error:
             logger.error("audit records could not be written", extra={"error": str(error), "records": len(batch)})
             return None
+        except Exception:
+            # Whoever waits for these records must be told, or its requests would hang for ever.
+            logger.exception("audit records could not be made", extra={"records": len(batch)})
+            return None
         return link
 
     def _append(self, data: bytes) -> None:
