@@ -1,11 +1,10 @@
 """The exporter's HTTP side: metrics, health, pages."""
 
-from collections.abc import Awaitable, Callable
-
 import orjson
 from aiohttp import web
 
 from contract.instruments import Instruments
+from contract.pages.layout import secured
 from contract.web import Reloader, setup_admin
 from exporter import on_demand
 from exporter.config import ExporterConfig
@@ -13,22 +12,10 @@ from exporter.health.report import report
 from exporter.pages import runbooks, status
 from exporter.service import Exporter
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-SECURITY_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-}
-
 
 def make_app(exporter: Exporter, instruments: Instruments, reloader: Reloader[ExporterConfig]) -> web.Application:
     """Return the application of a running exporter."""
-    app = web.Application(middlewares=[_secured])
+    app = web.Application(middlewares=[secured()])
     setup_admin(
         app,
         registry=instruments.registry,
@@ -47,14 +34,3 @@ def make_app(exporter: Exporter, instruments: Instruments, reloader: Reloader[Ex
     status.setup(app, exporter)
     runbooks.setup(app, exporter)
     return app
-
-
-@web.middleware
-async def _secured(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        response = await handler(request)
-    except web.HTTPException as error:
-        error.headers.update(SECURITY_HEADERS)
-        raise
-    response.headers.update(SECURITY_HEADERS)
-    return response

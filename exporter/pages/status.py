@@ -5,11 +5,12 @@ from typing import Any
 
 from aiohttp import web
 
+from contract.pages.layout import add_style
 from contract.vocabulary import RunOutcome
 from exporter.fleet import Agent, AgentState
 from exporter.health.alerts import Alert
 from exporter.health.score import FAILED, Status
-from exporter.pages.layout import add_style, page, tabs, tone
+from exporter.pages.layout import page, tabs, tone
 from exporter.service import Exporter
 from exporter.workflows.document import Workflow
 from exporter.workflows.readings import Reading

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from contract.pages import layout
 from contract.vocabulary import ProbeOutcome
 from exporter.outcome import Identity, ProbeResult
-from exporter.pages import layout, runbooks, status
+from exporter.pages import runbooks, status
+from exporter.pages.layout import page
 from tests.exporter.running import Running, World, running, world
 from tests.exporter.servers import until
 from tests.exporter.test_app import settled
@@ -180,7 +182,7 @@ async def test_slow_agent_is_marked_and_comes_before_the_quick_ones(whole: Runni
         ("planner-1", False),
     ]
     assert '<span class="number slow">slow: 2.40 s</span>' in str(
-        layout.page("status.html", **status.view(whole.exporter)).text
+        page("status.html", **status.view(whole.exporter)).text
     )
 
 

@@ -1,0 +1,1 @@
+"""Pages for people, in one look whichever service shows them."""
