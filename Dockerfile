@@ -12,6 +12,8 @@ COPY README.md ./
 COPY contract contract
 COPY exporter exporter
 COPY auth_sidecar auth_sidecar
+COPY incident_desk incident_desk
+COPY rules rules
 COPY demo demo
 COPY deploy deploy
 COPY docs/runbooks docs/runbooks
@@ -24,8 +26,8 @@ FROM python:3.13.9-slim-trixie
 COPY --from=build /opt/lookout /opt/lookout
 COPY --from=build /app /app
 # Volumes take the owner of the folder they are first mounted on.
-RUN for folder in /var/lib/lookout/audit /var/lib/lookout/idp /var/lib/lookout/sink \
-        /secrets/notify /secrets/sidecar /secrets/clients; do install -d -m 700 -o 65534 -g 65534 "$folder"; done
+RUN for folder in /var/lib/lookout/audit /var/lib/lookout/incidents /var/lib/lookout/idp /var/lib/lookout/sink \
+        /secrets/notify /secrets/sidecar /secrets/clients /secrets/desk; do install -d -m 700 -o 65534 -g 65534 "$folder"; done
 WORKDIR /app
 ENV PATH=/opt/lookout/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 65534:65534

@@ -3,18 +3,31 @@
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from alertmanager import configuration, kubernetes, reach
 from alertmanager.receivers import Receivers
-from contract.config import ConfigError, Finding, Problem, exit_with
+from contract.config import ConfigError, Finding, Location, Problem, exit_with
 from contract.generated import write_or_check
-from rules import conventions, environments, pack, yaml_text
+from rules import conventions, environments, escalation, pack, yaml_text
+from rules.escalation import Escalations
 from rules.pack import Pack
 
 HERE = Path("alertmanager")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where everything is read from."""
+
+    policies: Path
+    receivers: Path
+    escalation: Path
+    secrets: Path | None
+    environment: Path | None
 
 
 def unknown_channels(read: Pack, who: Receivers) -> Iterator[Problem]:
@@ -22,34 +35,56 @@ def unknown_channels(read: Pack, who: Receivers) -> Iterator[Problem]:
     for policy in read:
         for index, channel in enumerate(policy.terms.channels):
             if channel not in who.channels:
-                mend = f"define it among the receivers, or use one of {', '.join(who.channels)}"
-                yield pack.problem(policy, Finding(("channels", index), f"unknown channel {channel}", mend))
+                yield pack.problem(policy, _unknown(("channels", index), channel, who))
 
 
-def files(
-    policies: Path, receivers: Path, secrets: Path | None, environment: Path | None, out: Path
-) -> dict[Path, str]:
+def check_stages(escalations: Escalations, who: Receivers) -> Iterator[Finding]:
+    """Find the channels that a stage names and nobody defines."""
+    for word, stages in escalations.escalations.items():
+        for place, stage in enumerate(stages):
+            for index, channel in enumerate(stage.channels):
+                if channel not in who.channels:
+                    yield _unknown(("escalations", word.value, place, "channels", index), channel, who)
+
+
+def _unknown(location: Location, channel: str, who: Receivers) -> Finding:
+    mend = f"define it among the receivers, or use one of {', '.join(who.channels)}"
+    return Finding(location, f"unknown channel {channel}", mend)
+
+
+def files(sources: Sources, out: Path) -> dict[Path, str]:
     """Return every generated file with its text; raises ConfigError with the problems of all sources."""
-    problems: list[Problem] = []
-    read = who = None
-    try:
-        read = pack.read(policies)
-        if environment:
-            read = environments.apply(read, environment)
-    except ConfigError as error:
-        problems += error.problems
-    try:
-        who = configuration.read(receivers, secrets)
-    except ConfigError as error:
-        problems += error.problems
-    if read is None or who is None:
-        raise ConfigError(problems)
-    if problems := list(unknown_channels(read, who)):
-        raise ConfigError(problems)
-    head = conventions.GENERATED_BY.format(source="alertmanager/receivers.yaml and rules/policies/*.yaml")
-    config = configuration.render(read, who)
+    read, who, stages = _read(sources)
+    head = conventions.GENERATED_BY.format(
+        source="alertmanager/receivers.yaml, rules/escalation.yaml and rules/policies/*.yaml"
+    )
+    config = configuration.render(read, who, stages)
     objects = {"alertmanager.yml": config, "kubernetes/alertmanagerconfig.yaml": kubernetes.alertmanager_config(config)}
     return {out / name: yaml_text.dump(content, head) for name, content in objects.items()}
+
+
+def _read(sources: Sources) -> tuple[Pack, Receivers, Escalations]:
+    problems: list[Problem] = []
+    read = who = stages = None
+    try:
+        read = pack.read(sources.policies)
+        if sources.environment:
+            read = environments.apply(read, sources.environment)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        who = configuration.read(sources.receivers, sources.secrets)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        stages = escalation.read(sources.escalation, lambda found: check_stages(found, who) if who else ())
+    except ConfigError as error:
+        problems += error.problems
+    if read and who:
+        problems += unknown_channels(read, who)
+    if read is None or who is None or stages is None or problems:
+        raise ConfigError(problems)
+    return read, who, stages
 
 
 def check_routes(config: Path, policies: Path) -> int:
@@ -65,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is not fresh")
     parser.add_argument("--policies", type=Path, default=Path("rules/policies"), help="folder of policy files")
     parser.add_argument("--receivers", type=Path, default=HERE / "receivers.yaml")
+    parser.add_argument("--escalation", type=Path, default=Path("rules/escalation.yaml"), help="stages of escalation")
     parser.add_argument("--secrets", type=Path, help="folder in which every named secret must be")
     parser.add_argument("--environment", type=Path, metavar="FILE", help="overrides of an environment; give --out too")
     parser.add_argument("--routes", type=Path, metavar="FILE", help="instead, check the routes of an alertmanager.yml")
@@ -73,7 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.routes:
             return check_routes(options.routes, options.policies)
-        generated = files(options.policies, options.receivers, options.secrets, options.environment, options.out)
+        sources = Sources(options.policies, options.receivers, options.escalation, options.secrets, options.environment)
+        generated = files(sources, options.out)
     except ConfigError as error:
         exit_with(error)
     return write_or_check(generated, check=options.check, folder=options.out)

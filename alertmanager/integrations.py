@@ -12,8 +12,13 @@ def _template(name: str) -> str:
 
 
 _PAGES = (("Runbook", "runbook"), ("Dashboard", "dashboard"))
-_LINKS = (*_PAGES, ("Alertmanager", "alertmanager"), ("Silence", "silence"))
-_BUTTONS = (*_PAGES, (_template("slack.last"), "slack.last.url"))
+_LINKS = (
+    *_PAGES,
+    (_template("acknowledge.text"), "acknowledge"),
+    ("Alertmanager", "alertmanager"),
+    ("Silence", "silence"),
+)
+_BUTTONS = (*_PAGES, (_template("acknowledge.text"), "acknowledge"), (_template("slack.last"), "slack.last.url"))
 
 
 def slack(target: Slack) -> dict[str, Any]:
@@ -78,6 +83,11 @@ def webhook(target: Webhook) -> dict[str, Any]:
     """Return a webhook receiver."""
     token = {"http_config": {"authorization": {"credentials_file": target.token_file}}} if target.token_file else {}
     return {"url": target.url, "send_resolved": True, "max_alerts": 200, **token}
+
+
+def desk(target: Webhook) -> dict[str, Any]:
+    """Return the webhook of the incident desk, which is told of all alerts of a group however many they are."""
+    return {**webhook(target), "max_alerts": 0}
 
 
 _WRITERS: Mapping[str, Callable[[Any], dict[str, Any]]] = MappingProxyType(

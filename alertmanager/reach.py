@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from alertmanager.routing import NOBODY
+from alertmanager.desk_routing import DESK
+from alertmanager.pace import NOBODY
 from contract.config import Finding, Problem
 from contract.vocabulary import Severity
 from rules import pack
@@ -43,7 +44,7 @@ def problems(config: Mapping[str, Any], read: Pack) -> Iterator[Problem]:
         wanted = set(policy.terms.channels) or {NOBODY}
         for severity in Severity:
             labels = {**policy.labels(), "alertname": policy.alert, "severity": severity.value}
-            reached = receivers(config["route"], labels)
+            reached = [name for name in receivers(config["route"], labels) if name != DESK]
             if sorted(reached) != sorted(wanted):
                 message = f"{policy.alert} of severity {severity} reaches {', '.join(reached)}"
                 mend = f"it must reach {', '.join(sorted(wanted))}: does a route before theirs lack `continue: true`?"

@@ -160,6 +160,8 @@ class Receivers(Model):
     channels: dict[Name, Channel] = Field(min_length=1)
     fallback: Name
     """The channel of alerts that no policy knows: rules of one's own must not vanish."""
+    incident_desk: Webhook | None = None
+    """Is told of every alert that people are told of; without it there is neither history nor escalation."""
     smtp: Smtp | None = None
     intervals: dict[Name, tuple[Interval, ...]] = {}
     timing: dict[Severity, Timing] = {}
@@ -173,6 +175,8 @@ class Receivers(Model):
         for name, channel in self.channels.items():
             for location, path in channel.secrets():
                 yield ("channels", name, *location), path
+        if self.incident_desk and self.incident_desk.token_file:
+            yield ("incident_desk", "token_file"), self.incident_desk.token_file
         if self.smtp and self.smtp.password_file:
             yield ("smtp", "password_file"), self.smtp.password_file
 

@@ -3,18 +3,17 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from alertmanager.receivers import Channel, Interval, Receivers, Timing
-from contract.fields import format_duration
+from alertmanager.desk_routing import desk_routes, escalation_route
+from alertmanager.pace import NOBODY, by_severity, common_hours, one_of, pace
+from alertmanager.receivers import Interval, Receivers
 from contract.vocabulary import Severity
 from rules import conventions
+from rules.escalation import Escalations
 from rules.pack import Pack
 from rules.policy import Policy
 
-NOBODY = "nobody"
-"""The receiver of alerts that must reach no person, such as the Watchdog."""
 
-
-def route(pack: Pack, receivers: Receivers) -> dict[str, Any]:
+def route(pack: Pack, receivers: Receivers, escalations: Escalations) -> dict[str, Any]:
     """Return the tree of routes.
 
     A route a channel, each with `continue`, so that no channel shadows another; below it one a severity for the pace,
@@ -26,29 +25,32 @@ def route(pack: Pack, receivers: Receivers) -> dict[str, Any]:
     return {
         "receiver": receivers.fallback,
         "group_by": list(conventions.GROUPING),
-        **_pace(receivers.timing_of(Severity.MAJOR)),
+        **pace(receivers.timing_of(Severity.MAJOR)),
         "routes": [
-            *([{"receiver": NOBODY, "matchers": [_one_of(silent)]}] if silent else []),
+            *([{"receiver": NOBODY, "matchers": [one_of(silent)]}] if silent else []),
+            *([escalation_route(receivers, escalations)] if receivers.incident_desk else []),
             *(_channel_route(name, policies, receivers) for name, policies in channels if policies),
+            *(desk_routes(pack, receivers) if receivers.incident_desk else []),
         ],
     }
 
 
 def _channel_route(name: str, policies: Iterable[Policy], receivers: Receivers) -> dict[str, Any]:
+    paced = by_severity(receivers, common_hours([receivers.channels[name]]))
     return {
         "receiver": name,
-        "matchers": [_one_of(policies)],
+        "matchers": [one_of(policies)],
         "continue": True,
         "routes": [
             *(
                 {
-                    "matchers": [_one_of(alike)],
+                    "matchers": [one_of(alike)],
                     "group_by": ["alertname", *labels],
-                    "routes": _by_severity(name, receivers),
+                    "routes": paced,
                 }
                 for labels, alike in _groupings(policies).items()
             ),
-            *_by_severity(name, receivers),
+            *paced,
         ],
     }
 
@@ -60,24 +62,6 @@ def _groupings(policies: Iterable[Policy]) -> dict[tuple[str, ...], list[Policy]
         if ("alertname", *policy.terms.group_by) != conventions.GROUPING:
             found.setdefault(policy.terms.group_by, []).append(policy)
     return found
-
-
-def _by_severity(name: str, receivers: Receivers) -> list[dict[str, Any]]:
-    return [
-        {
-            "matchers": [f'severity="{severity.value}"'],
-            **_pace(receivers.timing_of(severity)),
-            **_hours(receivers.channels[name], severity),
-        }
-        for severity in Severity
-    ]
-
-
-def _hours(channel: Channel, severity: Severity) -> dict[str, list[str]]:
-    """Return when a channel speaks. Alertmanager does not hand these down to child routes, so they stand in each."""
-    active = () if severity is Severity.CRITICAL else channel.only_during
-    written = {"mute_time_intervals": list(channel.not_during), "active_time_intervals": list(active)}
-    return {key: names for key, names in written.items() if names}
 
 
 def time_intervals(receivers: Receivers) -> list[dict[str, Any]]:
@@ -93,14 +77,6 @@ def _interval(part: Interval) -> dict[str, Any]:
     written: dict[str, Any] = {"times": [{"start_time": start, "end_time": end} for start, end in spans]}
     written |= {key: list(getattr(part, key)) for key in ("weekdays", "days_of_month", "months", "years")}
     return {**{key: values for key, values in written.items() if values}, "location": part.location}
-
-
-def _pace(timing: Timing) -> dict[str, str]:
-    return {name: format_duration(seconds) for name, seconds in timing.model_dump().items()}
-
-
-def _one_of(policies: Iterable[Policy]) -> str:
-    return f'alertname=~"{"|".join(policy.alert for policy in policies)}"'
 
 
 def inhibitions(pack: Pack) -> Iterator[dict[str, Any]]:

@@ -23,9 +23,9 @@ class SecretsError(Exception):
 
 
 class Secret(NamedTuple):
-    """One secret: which group of services may read it, and how a random one is made."""
+    """One secret: which groups of services may read it, and how a random one is made."""
 
-    group: str
+    groups: tuple[str, ...]
     make: Callable[[], str]
 
 
@@ -45,15 +45,17 @@ def _random_32_bytes() -> str:
 
 
 SECRETS: Mapping[str, Secret] = {
-    "slack_url": Secret("notify", _slack_url),
-    "pagerduty_routing_key": Secret("notify", lambda: secrets.token_hex(16)),
-    "audit_key": Secret("sidecar", _random_32_bytes),
-    "sidecar_admin_token": Secret("sidecar", _random_32_bytes),
-    "idp_client_workflow_engine": Secret("clients", _random_32_bytes),
-    "idp_client_exporter": Secret("clients", _random_32_bytes),
-    "idp_client_intruder": Secret("clients", _random_32_bytes),
+    "slack_url": Secret(("notify",), _slack_url),
+    "pagerduty_routing_key": Secret(("notify",), lambda: secrets.token_hex(16)),
+    "audit_key": Secret(("sidecar",), _random_32_bytes),
+    "sidecar_admin_token": Secret(("sidecar",), _random_32_bytes),
+    # Alertmanager shows it, the incident desk knows it by it.
+    "incident_desk_token": Secret(("notify", "desk"), _random_32_bytes),
+    "idp_client_workflow_engine": Secret(("clients",), _random_32_bytes),
+    "idp_client_exporter": Secret(("clients",), _random_32_bytes),
+    "idp_client_intruder": Secret(("clients",), _random_32_bytes),
 }
-GROUPS = ("notify", "sidecar", "clients")
+GROUPS = ("notify", "sidecar", "clients", "desk")
 # A name that is not ours is for a receiver (its channel) or the exporter (a token for an agent), never for the sidecar.
 OWN_GROUPS = ("notify", "clients")
 OWN_LIST = ".own"
@@ -66,26 +68,45 @@ def prepare(folder: Path, own: Path | None = None, *, split: bool = False) -> li
     Raises SecretsError when a file cannot be read or written.
     """
     values = _own_files(own)
+    folders = {group: folder / group if split else folder for group in GROUPS}
     try:
-        changes = [line for group in GROUPS for line in _prepare(folder / group if split else folder, group, values)]
+        shared = _shared(folders, values)
+        changes = [line for group in GROUPS for line in _prepare(folders[group], group, values, shared)]
     except OSError as error:
         raise SecretsError(f"cannot write {error.filename}: {error.strerror}") from error
     return list(dict.fromkeys(changes))
 
 
-def _prepare(folder: Path, group: str, own: Mapping[str, str]) -> Iterator[str]:
+def _shared(folders: Mapping[str, Path], own: Mapping[str, str]) -> dict[str, str]:
+    """Return the secrets of several groups, which must be the same in each: as one of them has it, else new."""
+    found = {}
+    for name, secret in SECRETS.items():
+        if len(secret.groups) > 1:
+            places = [folders[group] for group in secret.groups if name not in _no_longer_own(folders[group], own)]
+            known = [(place / name).read_text(encoding="utf-8") for place in places if (place / name).exists()]
+            found[name] = known[0] if known else secret.make()
+    return found
+
+
+def _prepare(folder: Path, group: str, own: Mapping[str, str], shared: Mapping[str, str]) -> Iterator[str]:
     """Bring one group's secrets up to date."""
-    ours = {name for name, secret in SECRETS.items() if secret.group == group}
+    ours = {name for name, secret in SECRETS.items() if group in secret.groups}
     mine = {name: own[name] for name in own if name in ours or (name not in SECRETS and group in OWN_GROUPS)}
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in _no_longer_own(folder, own):
         (folder / name).unlink(missing_ok=True)
         yield f"{name}: yours is gone"
     for name in sorted(ours | set(mine)):
-        if name in mine and _write(folder / name, mine[name]):
-            yield f"{name}: yours"
-        elif name not in mine and not (folder / name).exists() and _write(folder / name, SECRETS[name].make()):
-            yield f"{name}: random"
+        if name in mine:
+            kind, value = "yours", mine[name]
+        elif name in shared:
+            kind, value = "random", shared[name]
+        elif not (folder / name).exists():
+            kind, value = "random", SECRETS[name].make()
+        else:
+            continue
+        if _write(folder / name, value):
+            yield f"{name}: {kind}"
     _write(folder / OWN_LIST, "\n".join(sorted(own)))
 
 

@@ -70,9 +70,13 @@ moved() {
 
 warn_of_moved_ports() {
     moved LOOKOUT_GRAFANA_PORT "${LOOKOUT_GRAFANA_PORT:-}" 3000 "links to dashboards still lead to port 3000:
-  change \`dashboards\` in rules/links.yaml and \`Grafana\` in exporter/exporter.yaml, then make generate && make reload"
+  change \`dashboards\` in rules/links.yaml and \`Grafana\` in exporter/exporter.yaml and incident_desk/desk.yaml,
+  then make generate && make reload"
     moved LOOKOUT_EXPORTER_PORT "${LOOKOUT_EXPORTER_PORT:-}" 9820 "links to runbooks still lead to port 9820:
-  change \`runbooks\` in rules/links.yaml, then make generate && make reload"
+  change \`runbooks\` in rules/links.yaml and \`Status page\` in incident_desk/desk.yaml, then make generate && make reload"
+    moved LOOKOUT_INCIDENT_DESK_PORT "${LOOKOUT_INCIDENT_DESK_PORT:-}" 9822 "links to acknowledge still lead to port 9822:
+  change \`incidents\` in rules/links.yaml, \`public_url\` in incident_desk/desk.yaml and \`Incidents\` in
+  exporter/exporter.yaml, then make generate && make reload"
     moved LOOKOUT_SIDECAR_PORT "${LOOKOUT_SIDECAR_PORT:-}" 9819 "the sidecar calls itself http://localhost:9819:
   change \`resource: url\` in auth_sidecar/sidecar.yaml, and give idp, agents and engine the same --resource
   in docker-compose.yml, then make up"
@@ -122,6 +126,7 @@ compose_reload() {
         fi
     done <<FILES
 exporter exporter/exporter.yaml:/etc/lookout/exporter.yaml
+incident-desk incident_desk/desk.yaml:/etc/lookout/desk.yaml rules/escalation.yaml:/etc/lookout/escalation.yaml
 sidecar auth_sidecar/sidecar.yaml:/etc/lookout/sidecar.yaml auth_sidecar/roles.yaml:/etc/lookout/roles.yaml
 prometheus rules/prometheus.yml:/etc/prometheus/prometheus.yml
 alertmanager alertmanager/generated/alertmanager.yml:/etc/alertmanager/alertmanager.yml
@@ -138,7 +143,9 @@ checked() {
         echo "$2: refused"
         echo "$said" | sed -e 's|/etc/lookout/exporter\.yaml|exporter/exporter.yaml|g' \
             -e 's|/etc/lookout/sidecar\.yaml|auth_sidecar/sidecar.yaml|g' \
-            -e 's|/etc/lookout/roles\.yaml|auth_sidecar/roles.yaml|g'
+            -e 's|/etc/lookout/roles\.yaml|auth_sidecar/roles.yaml|g' \
+            -e 's|/etc/lookout/desk\.yaml|incident_desk/desk.yaml|g' \
+            -e 's|/etc/lookout/escalation\.yaml|rules/escalation.yaml|g'
         return 1
     fi
 }
@@ -148,6 +155,7 @@ compose_check() {
     code=0
     checked exporter exporter.yaml exporter || code=1
     checked auth_sidecar sidecar.yaml sidecar || code=1
+    checked incident_desk desk.yaml incident-desk || code=1
     return $code
 }
 

@@ -11,6 +11,7 @@ PAGES = (
     ("System health (JSON)", "exporter", "/health"),
     ("Prometheus", "prometheus", "/"),
     ("Alertmanager", "alertmanager", "/"),
+    ("Incidents: acknowledge, history", "incident_desk", "/"),
     ("Messages that people would get", "sink", "/"),
     ("Sidecar in front of the agents", "sidecar", "/.well-known/oauth-protected-resource"),
     ("Sidecar metrics", "sidecar_admin", "/metrics"),

@@ -24,6 +24,11 @@ def runbook_url(base: str, policy: str) -> str:
     return f"{base.rstrip('/')}/{policy}"
 
 
+def acknowledge_url(base: str) -> str:
+    """Return where alerts are acknowledged; a message adds which ones as the query."""
+    return f"{base.rstrip('/')}/acknowledge"
+
+
 def dashboard_url(base: str, uid: str, panel: int | None, labels: Iterable[str], value: Callable[[str], str]) -> str:
     """Return the address of a dashboard, opened on a panel and filtered by labels; `value` gives each label's value."""
     query = [f"viewPanel={panel}"] if panel is not None else []

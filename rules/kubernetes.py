@@ -8,6 +8,7 @@ LABELS = {"app.kubernetes.io/part-of": "mcp-lookout"}
 # The jobs that policies ask for by name, as in rules/prometheus.yml.
 _SCRAPED = {
     "exporter": ("mcp-lookout-exporter", conventions.SCRAPE_INTERVAL_SECONDS, "10s", 200000, "64MB"),
+    "incident-desk": ("mcp-lookout-incident-desk", conventions.SCRAPE_INTERVAL_SECONDS, "10s", 5000, "8MB"),
     "auth-sidecar": ("mcp-lookout-sidecar", conventions.SIDECAR_SCRAPE_INTERVAL_SECONDS, "4s", 50000, "32MB"),
 }
 
@@ -28,7 +29,7 @@ def prometheus_rule(groups: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def service_monitors() -> list[dict[str, Any]]:
-    """Return what scrapes the exporter and the sidecar, with the limits of rules/prometheus.yml."""
+    """Return what scrapes our services, with the limits of rules/prometheus.yml."""
     return [_service_monitor(job, *facts) for job, facts in _SCRAPED.items()]
 
 

@@ -14,6 +14,8 @@ class Links(Model):
 
     runbooks: HttpUrl
     dashboards: HttpUrl
+    incidents: HttpUrl | None = None
+    """The incident desk, where people acknowledge."""
 
     def annotations(self, policy: Policy, value: Callable[[str], str]) -> dict[str, str]:
         """Return the links of an alert; `value` gives the value of a label, or the template that will."""
@@ -21,6 +23,7 @@ class Links(Model):
         return {
             "runbook_url": conventions.runbook_url(self.runbooks, policy.name),
             "dashboard_url": conventions.dashboard_url(self.dashboards, board.uid, board.panel, board.labels, value),
+            **({"acknowledge_url": conventions.acknowledge_url(self.incidents)} if self.incidents else {}),
         }
 
 

@@ -41,7 +41,7 @@ def commands(etc: Path) -> list[tuple[str, list[str]]]:
 
 def ours(etc: Path) -> list[tuple[str, list[str]]]:
     """Return the same for the files that our own services read; nothing is fetched for these."""
-    files = {"exporter": "exporter.yaml", "auth_sidecar": "sidecar.yaml"}
+    files = {"exporter": "exporter.yaml", "auth_sidecar": "sidecar.yaml", "incident_desk": "desk.yaml"}
     return [
         (name, [sys.executable, "-m", package, "--config", f"{etc / 'lookout' / name}", "--check"])
         for package, name in files.items()

@@ -20,6 +20,8 @@ SPECIAL = "#[]{}*?\"'\\$:&|<>`\n\t"
 SOURCES = (
     ("exporter/*.yaml", "lookout"),
     ("auth_sidecar/*.yaml", "lookout"),
+    ("incident_desk/*.yaml", "lookout"),
+    ("rules/escalation.yaml", "lookout"),
     ("targets/*", "lookout/targets"),
     ("rules/prometheus.yml", "prometheus"),
     ("rules/generated/*.yaml", "prometheus/rules"),
@@ -91,7 +93,7 @@ class Layout:
         for secret in sorted(self.secrets.iterdir()):
             if secret.name != OWN_LIST:
                 found[self.etc / "lookout" / "secrets" / secret.name] = secret
-                if secret.name not in SECRETS or SECRETS[secret.name].group == "notify":
+                if secret.name not in SECRETS or "notify" in SECRETS[secret.name].groups:
                     found[self.etc / "alertmanager" / "secrets" / secret.name] = secret
         return found
 

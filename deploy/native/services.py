@@ -43,6 +43,7 @@ class Table:
             self._engine(),
             self._exporter(),
             self._alertmanager(),
+            self._incident_desk(),
             self._node_exporter(),
             self._prometheus(),
             *self._grafana(),
@@ -79,7 +80,7 @@ class Table:
         environ: Mapping[str, str] = MappingProxyType({}),
     ) -> Service:
         """Return one of our own services."""
-        name = package.removeprefix("demo.").replace("auth_sidecar", "sidecar")
+        name = package.removeprefix("demo.").replace("auth_sidecar", "sidecar").replace("_", "-")
         command = (sys.executable, "-m", package, *arguments)
         return Service(
             name=name,
@@ -154,6 +155,19 @@ class Table:
             reload=self.url("exporter", "/-/reload"),
             checks=True,
             config=(file,),
+        )
+
+    def _incident_desk(self) -> Service:
+        file = self._etc / "lookout" / "desk.yaml"
+        return self._ours(
+            "incident_desk",
+            *("--config", str(file), "--port", self._number("incident_desk")),
+            ready=self.url("incident_desk", "/-/ready"),
+            endpoints=("incident_desk",),
+            reload=self.url("incident_desk", "/-/reload"),
+            checks=True,
+            config=(file, file.with_name("escalation.yaml")),
+            environ={"LOOKOUT_DESK_FOLDER": self._data("incidents")},
         )
 
     def _prometheus(self) -> Service:

@@ -130,7 +130,8 @@ def hurried(config: dict[str, Any]) -> dict[str, Any]:
 
 def install(folder: Path, taken: Receiver, generated: Path, templates: Path) -> Path:
     """Lay a generated configuration and its secrets out in a folder, pointed at the receiver; returns its file."""
-    places = {"http://sink:9823": taken.url, "sink:9825": taken.smtp, "/etc/alertmanager": str(folder)}
+    services = {f"http://{name}": taken.url for name in ("sink:9823", "incident-desk:9822")}
+    places = {**services, "sink:9825": taken.smtp, "/etc/alertmanager": str(folder)}
     text = generated.read_text()
     for written, real in places.items():
         text = text.replace(written, real)
@@ -142,6 +143,7 @@ def install(folder: Path, taken: Receiver, generated: Path, templates: Path) -> 
         (folder / "templates" / template.name).write_text(template.read_text())
     (folder / "secrets" / "slack_url").write_text(f"{taken.url}/slack")
     (folder / "secrets" / "pagerduty_routing_key").write_text("0123456789abcdef0123456789abcdef")
+    (folder / "secrets" / "incident_desk_token").write_text("made-up")
     file = folder / "alertmanager.yml"
     file.write_text(yaml.safe_dump(config, sort_keys=False))
     return file

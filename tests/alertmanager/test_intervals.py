@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from alertmanager.__main__ import main
+from alertmanager.desk_routing import DESK
 from contract.vocabulary import Severity
 from tests.alertmanager.test_messages import Release, agent_down, both_releases, send, stack
 from tests.alertmanager.test_receivers import GOOD, problems
@@ -30,7 +31,7 @@ def channel(key: str) -> str:
 
 def severities(config: Path) -> dict[str, Any]:
     routes = yaml.safe_load(config.read_text())["route"]["routes"]
-    [slack] = [route for route in routes if route["receiver"] == "slack"]
+    [slack] = [route for route in routes if route["receiver"] == "slack" and "routes" in route]
     paces = [pace for route in slack["routes"] for pace in route.get("routes", [route])]
     return {f"{number}: {pace['matchers'][0]}": pace for number, pace in enumerate(paces)}
 
@@ -55,6 +56,26 @@ def test_critical_alerts_do_not_wait_for_business_hours(tmp_path: Path) -> None:
 def test_maintenance_holds_back_critical_alerts_too(tmp_path: Path) -> None:
     routes = severities(generated(tmp_path, channel("not_during") + HOURS))
     assert all(route["mute_time_intervals"] == ["window"] for route in routes.values())
+
+
+def desk_routes(config: Path) -> list[dict[str, Any]]:
+    routes = yaml.safe_load(config.read_text())["route"]["routes"]
+    [desk] = [route for route in routes if route["receiver"] == DESK]
+    return [route for route in desk["routes"] if "routes" in route]
+
+
+def test_the_desk_is_silent_only_where_all_channels_of_an_alert_are(tmp_path: Path) -> None:
+    [muted] = desk_routes(generated(tmp_path, channel("not_during") + HOURS))
+    [alerts] = muted["matchers"]
+    assert "AgentSlow" in alerts, "told by Slack alone"
+    assert "AgentDown" not in alerts, "told by mail and PagerDuty as well"
+    assert all(route["mute_time_intervals"] == ["window"] for route in muted["routes"])
+
+
+def test_the_desk_has_the_hours_of_the_channels_it_speaks_for_but_for_critical_alerts(tmp_path: Path) -> None:
+    [timed] = desk_routes(generated(tmp_path, channel("only_during") + HOURS))
+    hours = {route["matchers"][0]: route.get("active_time_intervals") for route in timed["routes"]}
+    assert hours == {f'severity="{each}"': None if each == "critical" else ["window"] for each in Severity}
 
 
 @both_releases

@@ -18,6 +18,7 @@ GENERATED = Path("alertmanager/generated/alertmanager.yml")
 TEMPLATES = Path("alertmanager/templates")
 EXTERNAL = "http://localhost:9093"
 STARTED = datetime.now(UTC).replace(microsecond=0)
+ACKNOWLEDGE = "http://localhost:9822/acknowledge?alertname=AgentDown&agent_type=planner"
 SINCE = f"{STARTED:%Y-%m-%d %H:%M:%S} UTC"
 Release = Literal["old", "new"]
 both_releases = pytest.mark.parametrize("release", ["old", "new"])
@@ -39,6 +40,7 @@ def agent_down(agent: str = "planner-2", *, ended: bool = False, started: dateti
             "description": f"Every probe of {agent} has failed for at least 2 minutes.",
             "runbook_url": "http://localhost:9820/runbooks/agent_down",
             "dashboard_url": "http://localhost:3000/d/mcp-lookout-overview?var-agent_type=planner",
+            "acknowledge_url": "http://localhost:9822/acknowledge",
         },
         "startsAt": started.isoformat(),
         "endsAt": end.isoformat(),
@@ -99,6 +101,7 @@ async def test_slack_message_says_what_where_since_when_and_what_to_do(tmp_path:
     buttons = {action["text"]: action["url"] for action in attachment["actions"]}
     assert buttons["Runbook"] == "http://localhost:9820/runbooks/agent_down"
     assert buttons["Dashboard"] == "http://localhost:3000/d/mcp-lookout-overview?var-agent_type=planner"
+    assert buttons["Acknowledge"] == ACKNOWLEDGE
     assert buttons["Silence"].startswith(f"{EXTERNAL}/#/silences/new?filter=%7Balertname%3D%22AgentDown%22%2Cagent%3D")
 
 
@@ -123,7 +126,8 @@ async def test_pagerduty_event_maps_the_severity_and_carries_links_and_details(
     assert "Every probe of planner-2" in details["firing"]
     links = {link["text"]: link["href"] for link in event["links"]}
     assert links["Runbook"] == "http://localhost:9820/runbooks/agent_down"
-    assert set(links) == {"Runbook", "Dashboard", "Alertmanager", "Silence"}
+    assert set(links) == {"Runbook", "Dashboard", "Acknowledge", "Alertmanager", "Silence"}
+    assert links["Acknowledge"] == ACKNOWLEDGE
 
 
 @both_releases
@@ -141,6 +145,7 @@ async def test_email_has_html_and_text_with_all_links(tmp_path: Path, release: R
             SINCE,
             "http://localhost:9820/runbooks/agent_down",
             "http://localhost:3000/d/mcp-lookout-overview?var-agent_type=planner",
+            ACKNOWLEDGE if kind == "text/plain" else ACKNOWLEDGE.replace("&", "&amp;"),
             f"{EXTERNAL}/#/alerts?filter=",
             f"{EXTERNAL}/#/silences/new?filter=",
         ):
@@ -175,7 +180,7 @@ async def test_the_end_is_told_as_an_end_with_how_long_it_lasted_and_nothing_to_
     assert re.fullmatch(r"\[RESOLVED\] AgentDown: planner-2, resolved after [45]m\d+s", attachment["title"])
     assert attachment["text"].startswith("*Ended:* ")
     assert "*It was:* Every probe of planner-2 has failed" in attachment["text"]
-    assert [action["text"] for action in attachment["actions"]] == ["Runbook", "Dashboard", "Alerts"]
+    assert [action["text"] for action in attachment["actions"]] == ["Runbook", "Dashboard", "Incident", "Alerts"]
     assert taken.mails[1]["Subject"] == attachment["title"]
     for kind in ("text/plain", "text/html"):
         text = part(taken.mails[1], kind)

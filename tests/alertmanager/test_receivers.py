@@ -10,6 +10,7 @@ from alertmanager.__main__ import main
 
 GOOD = Path("alertmanager/receivers.yaml").read_text()
 POLICIES = Path("rules/policies")
+STAGES = Path("rules/escalation.yaml").read_text()
 
 
 def run(tmp_path: Path, text: str, *extra: str, policies: Path = POLICIES) -> int:
@@ -104,15 +105,40 @@ def test_a_missing_and_an_empty_secret_are_reported(tmp_path: Path, capsys: pyte
         "(write the secret into that file)",
         "channels.pagerduty.pagerduty.0.routing_key_file: no secret at secrets/pagerduty_routing_key "
         "(write the secret into that file)",
+        "incident_desk.token_file: no secret at secrets/incident_desk_token (write the secret into that file)",
     ]
 
 
 def test_secrets_that_are_there_are_accepted(tmp_path: Path) -> None:
     secrets = tmp_path / "secrets"
     secrets.mkdir()
-    for name in ("slack_url", "pagerduty_routing_key"):
+    for name in ("slack_url", "pagerduty_routing_key", "incident_desk_token"):
         (secrets / name).write_text("x")
     assert run(tmp_path, GOOD, "--secrets", str(secrets)) == 0
+
+
+def test_stages_of_escalation_with_mistakes_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stages = tmp_path / "escalation.yaml"
+    stages.write_text(STAGES.replace("[management]", "[manegement]"))
+    [problem] = problems(tmp_path, capsys, GOOD, "--escalation", str(stages))
+    assert problem.startswith("escalation.yaml:6: escalations.immediate.1.channels.0: unknown channel manegement")
+    stages.write_text(STAGES.replace("45m", "5m"))
+    [problem] = problems(tmp_path, capsys, GOOD, "--escalation", str(stages))
+    assert "immediate: management is not after team_lead" in problem
+    stages.write_text(STAGES.replace("name: management", "name: team_lead"))
+    [problem] = problems(tmp_path, capsys, GOOD, "--escalation", str(stages))
+    assert "immediate: two stages of one name" in problem
+    stages.write_text(STAGES[: STAGES.index("  standard")])
+    [problem] = problems(tmp_path, capsys, GOOD, "--escalation", str(stages))
+    assert "escalation standard has no stages" in problem
+
+
+def test_without_a_desk_no_route_leads_to_one_and_the_fallback_is_as_it_was(tmp_path: Path) -> None:
+    run(tmp_path, GOOD[: GOOD.index("# Keeps the history")] + GOOD[GOOD.index("smtp:") :])
+    text = (tmp_path / "out" / "alertmanager.yml").read_text()
+    assert "incident-desk" not in text
+    assert "EscalationDue" not in text
+    assert "alertname!~" not in text
 
 
 def test_mistakes_in_policies_and_receivers_are_reported_together(

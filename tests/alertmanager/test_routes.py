@@ -8,8 +8,10 @@ from typing import Any, Literal
 import pytest
 import yaml
 
-from contract.vocabulary import Severity
-from rules import pack
+from alertmanager.desk_routing import DESK
+from contract.vocabulary import Escalation, Severity
+from rules import escalation, pack
+from rules.escalation import Stage
 from tests.tools import tool
 
 CONFIG = Path("alertmanager/generated/alertmanager.yml")
@@ -53,17 +55,40 @@ def test_amtool_accepts_the_configuration(tmp_path: Path, release: Release) -> N
 @pytest.mark.parametrize("alert", SEEDS)
 def test_a_seed_alert_reaches_exactly_its_channels(release: Release, alert: str) -> None:
     severity, channels = SEEDS[alert]
-    assert receivers_of(release, alertname=alert, severity=severity) == channels
+    assert receivers_of(release, alertname=alert, severity=severity) == f"{channels},{DESK}"
 
 
 @pytest.mark.parametrize(("policy", "severity"), [*product(PACK, Severity)], ids=str)
 def test_severity_never_changes_who_is_told(policy: Any, severity: Severity) -> None:
     named = [channel for channel in config_channels() if channel in policy.terms.channels]
-    assert receivers_of("new", alertname=policy.alert, severity=severity.value) == ",".join(named or ["nobody"])
+    told = [*named, DESK] if named else ["nobody"]
+    assert receivers_of("new", alertname=policy.alert, severity=severity.value) == ",".join(told)
 
 
 def config_channels() -> list[str]:
-    return [receiver["name"] for receiver in config()["receivers"] if receiver["name"] != "nobody"]
+    return [receiver["name"] for receiver in config()["receivers"] if receiver["name"] not in ("nobody", DESK)]
+
+
+def channel_routes() -> list[dict[str, Any]]:
+    routes: list[dict[str, Any]] = config()["route"]["routes"]
+    return [route for route in routes if route["receiver"] in config_channels() and "routes" in route]
+
+
+STAGES = escalation.read(Path("rules/escalation.yaml")).escalations
+
+
+@both_releases
+@pytest.mark.parametrize(("word", "stage"), [(word, stage) for word in STAGES for stage in STAGES[word]], ids=str)
+def test_a_stage_of_escalation_reaches_exactly_its_channels_and_not_the_desk(
+    release: Release, word: Escalation, stage: Stage
+) -> None:
+    labels = {"alertname": escalation.ALERT, "escalation": word.value, "stage": stage.name, "severity": "critical"}
+    named = [channel for channel in config_channels() if channel in stage.channels]
+    assert receivers_of(release, **labels) == ",".join(named)
+
+
+def test_a_stage_that_no_policy_of_escalation_knows_reaches_nobody() -> None:
+    assert receivers_of("new", alertname=escalation.ALERT, escalation="standard", stage="x") == "nobody"
 
 
 @both_releases
@@ -75,11 +100,11 @@ def test_the_watchdog_reaches_nobody(release: Release) -> None:
 
 @both_releases
 def test_an_alert_that_no_policy_knows_reaches_the_fallback(release: Release) -> None:
-    assert receivers_of(release, alertname="SomebodysOwn", severity="critical") == "slack"
+    assert receivers_of(release, alertname="SomebodysOwn", severity="critical") == f"{DESK},slack"
 
 
 def test_severity_sets_the_pace() -> None:
-    for route in config()["route"]["routes"][1:]:
+    for route in channel_routes():
         pace = {child["matchers"][0]: child for child in route["routes"]}
         critical, major = pace['severity="critical"'], pace['severity="major"']
         assert (critical["group_wait"], critical["repeat_interval"]) == ("10s", "1h")
@@ -88,7 +113,7 @@ def test_severity_sets_the_pace() -> None:
 
 
 def test_a_policy_that_groups_otherwise_has_its_own_route_at_the_same_pace() -> None:
-    for route in config()["route"]["routes"][1:]:
+    for route in channel_routes():
         grouped = [child for child in route["routes"] if "group_by" in child]
         told = [child["matchers"] for child in grouped]
         assert told == ([['alertname=~"HighErrorRate"']] if route["receiver"] in ("slack", "email") else [])
@@ -116,4 +141,5 @@ def test_no_secret_stands_in_the_configuration() -> None:
     assert "api_url:" not in text
     assert "routing_key:" not in text
     assert "password:" not in text
+    assert "credentials:" not in text
     assert "url_file" not in text.replace("api_url_file", "")

@@ -24,6 +24,7 @@ STATE = {
     "sidecar": "/var/lib/lookout/audit",
     "idp": "/var/lib/lookout/idp",
     "sink": "/var/lib/lookout/sink",
+    "incident-desk": "/var/lib/lookout/incidents",
 }
 
 
@@ -134,6 +135,7 @@ def test_secrets_are_read_only_and_of_the_service_s_own_groups(name: str) -> Non
     groups = {source: mode for source, _, mode in mounts(name) if source.startswith("secrets-")}
     assert set(groups.values()) <= {"ro"}
     assert ("secrets-sidecar" in groups) == (name == "sidecar")
+    assert ("secrets-desk" in groups) == (name == "incident-desk")
 
 
 def test_one_shot_service_writes_every_group_of_secrets() -> None:

@@ -118,8 +118,9 @@ def test_word_that_is_no_command_is_refused_with_the_usage(door: Door) -> None:
 
 
 def test_compose_reload_signals_services_whose_file_is_the_mounted_one(door: Door) -> None:
-    replaced = {"exporter/exporter.yaml", "auth_sidecar/roles.yaml"}
+    replaced = {"exporter/exporter.yaml", "auth_sidecar/roles.yaml", "rules/escalation.yaml"}
     same = {"auth_sidecar/sidecar.yaml", "rules/prometheus.yml", "alertmanager/generated/alertmanager.yml"}
+    same.add("incident_desk/desk.yaml")
     for name in replaced | same:
         (door.root / name).parent.mkdir(parents=True, exist_ok=True)
         (door.root / name).write_text("replaced" if name in replaced else "same", encoding="utf-8")
@@ -128,7 +129,7 @@ def test_compose_reload_signals_services_whose_file_is_the_mounted_one(door: Doo
     )
     assert door.open("reload", LOOKOUT_RUNTIME="compose").returncode == 0
     restarted = {line.split()[-1] for line in door.called("docker compose restart")}
-    assert restarted == {"exporter", "sidecar"}
+    assert restarted == {"exporter", "sidecar", "incident-desk"}
     signalled = {line.split()[-1] for line in door.called("docker compose kill --signal HUP")}
     assert signalled == {"prometheus", "alertmanager"}
 
@@ -188,11 +189,12 @@ def test_check_config_asks_either_runtime(door: Door) -> None:
     assert door.called("python") == ["python -m deploy.native check-config"]
     door.docker()
     result = door.open("check-config")
-    assert (result.returncode, result.stdout) == (0, "exporter.yaml: valid\nsidecar.yaml: valid\n")
-    prepare, exporter, sidecar = door.called("docker compose run")
+    assert (result.returncode, result.stdout) == (0, "exporter.yaml: valid\nsidecar.yaml: valid\ndesk.yaml: valid\n")
+    prepare, exporter, sidecar, desk = door.called("docker compose run")
     assert prepare.endswith(" prepare")
     assert exporter.endswith(" exporter exporter --config=/etc/lookout/exporter.yaml --check")
     assert sidecar.endswith(" sidecar auth_sidecar --config=/etc/lookout/sidecar.yaml --check")
+    assert desk.endswith(" incident-desk incident_desk --config=/etc/lookout/desk.yaml --check")
 
 
 def test_check_config_under_compose_names_the_files_of_the_user(door: Door) -> None:
@@ -204,14 +206,16 @@ def test_check_config_under_compose_names_the_files_of_the_user(door: Door) -> N
         "exporter.yaml: refused",
         "exporter/exporter.yaml:3: bad, auth_sidecar/roles.yaml:4: bad",
         "sidecar.yaml: valid",
+        "desk.yaml: valid",
     ]
 
 
 @pytest.mark.parametrize(
     ("variable", "files"),
     [
-        ("LOOKOUT_GRAFANA_PORT", {"rules/links.yaml", "exporter/exporter.yaml"}),
-        ("LOOKOUT_EXPORTER_PORT", {"rules/links.yaml"}),
+        ("LOOKOUT_GRAFANA_PORT", {"rules/links.yaml", "exporter/exporter.yaml", "incident_desk/desk.yaml"}),
+        ("LOOKOUT_EXPORTER_PORT", {"rules/links.yaml", "incident_desk/desk.yaml"}),
+        ("LOOKOUT_INCIDENT_DESK_PORT", {"rules/links.yaml", "exporter/exporter.yaml", "incident_desk/desk.yaml"}),
         ("LOOKOUT_SIDECAR_PORT", {"auth_sidecar/sidecar.yaml", "docker-compose.yml"}),
     ],
 )

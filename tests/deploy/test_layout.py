@@ -46,6 +46,8 @@ def test_every_configuration_file_is_copied(tmp_path: Path) -> None:
         "lookout/exporter.yaml",
         "lookout/sidecar.yaml",
         "lookout/roles.yaml",
+        "lookout/desk.yaml",
+        "lookout/escalation.yaml",
         "lookout/secrets/audit_key",
         "lookout/secrets/sidecar_admin_token",
         "prometheus/prometheus.yml",
@@ -108,6 +110,7 @@ def test_copies_of_secrets_are_private_and_alertmanager_sees_only_its_own(tmp_pa
     assert {file.name for file in (made.etc / "alertmanager/secrets").iterdir()} == {
         "slack_url",
         "pagerduty_routing_key",
+        "incident_desk_token",
     }
     assert OWN_LIST not in {file.name for file in copies}
 
@@ -155,8 +158,7 @@ def test_every_port_of_the_environment_is_used_and_none_twice(tmp_path: Path) ->
     ports = [port for service in table(tmp_path, PATH=str(tmp_path)).services() for port in service.ports]
     numbers = [port.number for port in ports]
     assert len(set(numbers)) == len(numbers)
-    unused = {"LOOKOUT_GRAFANA_PORT", "LOOKOUT_INCIDENT_DESK_PORT"}
-    assert {port.variable for port in ports} == set(MOVED) - unused
+    assert {port.variable for port in ports} == set(MOVED) - {"LOOKOUT_GRAFANA_PORT"}
     assert all(number >= 20000 for number in numbers)
 
 
@@ -200,7 +202,7 @@ def test_edited_configuration_beside_the_code_of_a_service_is_no_new_program(tmp
 
 def test_services_with_a_check_of_their_own_run_it_on_the_copy_they_read(tmp_path: Path) -> None:
     found = {service.name: service for service in table(tmp_path, PATH=str(tmp_path)).services()}
-    for name in ("exporter", "sidecar"):
+    for name in ("exporter", "sidecar", "incident-desk"):
         assert found[name].check == (*found[name].command, "--check")
         assert str(found[name].config[1]) in found[name].command
 

@@ -26,7 +26,9 @@ def test_every_secret_is_made_with_its_shape(tmp_path: Path) -> None:
     assert set(made) == set(SECRETS)
     assert re.fullmatch(r"http://sink:9823/services/T[A-Z0-9]{10}/B[A-Z0-9]{10}/[A-Za-z0-9]{24}", made["slack_url"])
     assert re.fullmatch(r"[0-9a-f]{32}", made["pagerduty_routing_key"])
-    assert all(re.fullmatch(r"[\w-]{43}", made[name]) for name in made if name.startswith(("idp_", "audit_")))
+    assert all(
+        re.fullmatch(r"[\w-]{43}", made[name]) for name in made if name.startswith(("idp_", "audit_", "incident_"))
+    )
 
 
 def test_no_two_secrets_and_no_two_machines_share_a_value(tmp_path: Path) -> None:
@@ -94,9 +96,18 @@ def test_empty_own_secret_is_refused_by_name(tmp_path: Path, own: Path) -> None:
 def test_split_gives_each_group_only_its_own(tmp_path: Path) -> None:
     prepare(tmp_path / "s", split=True)
     assert sorted(folder.name for folder in (tmp_path / "s").iterdir()) == sorted(GROUPS)
-    assert set(values(tmp_path / "s" / "notify")) == {"slack_url", "pagerduty_routing_key"}
+    assert set(values(tmp_path / "s" / "notify")) == {"slack_url", "pagerduty_routing_key", "incident_desk_token"}
     assert set(values(tmp_path / "s" / "sidecar")) == {"audit_key", "sidecar_admin_token"}
     assert all(name.startswith("idp_client_") for name in values(tmp_path / "s" / "clients"))
+
+
+def test_a_secret_of_two_groups_is_the_same_in_both_and_stays(tmp_path: Path) -> None:
+    prepare(tmp_path / "s", split=True)
+    known = [values(tmp_path / "s" / group)["incident_desk_token"] for group in ("notify", "desk")]
+    assert known[0] == known[1]
+    (tmp_path / "s" / "desk" / "incident_desk_token").unlink()
+    assert prepare(tmp_path / "s", split=True) == ["incident_desk_token: random"]
+    assert values(tmp_path / "s" / "desk")["incident_desk_token"] == known[0]
 
 
 def test_own_secret_of_another_name_reaches_receivers_and_exporter_but_not_the_sidecar(

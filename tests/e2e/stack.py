@@ -1,9 +1,11 @@
 """A running stack on free ports whose clocks run fast: real programs, the committed configuration, shorter waits."""
 
 import json
+import os
 import re
+import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
@@ -14,6 +16,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 from contract.fields import format_duration, parse_duration
 from contract.ports import ENDPOINTS, free_port
+from deploy.native import process
 from deploy.native.layout import Layout
 from deploy.native.packages import fetch_missing
 from deploy.native.runner import Runner
@@ -63,6 +66,23 @@ class Stack:
         """Return what an endpoint answers to GET, as JSON."""
         return json.loads(get(self.url(endpoint, path))[1])
 
+    def post(self, endpoint: str, path: str, content: Any) -> Any:
+        """Send JSON to an endpoint and return its answer."""
+        headers = {"Content-Type": "application/json"}
+        asked = Request(self.url(endpoint, path), json.dumps(content).encode(), headers, method="POST")  # noqa: S310
+        with _opener.open(asked, timeout=10) as response:
+            return response.read().decode()
+
+    def kill(self, name: str) -> None:
+        """Kill a service on the spot, as a lack of memory would."""
+        record = process.recall(self.runner.records)[name]
+        os.kill(record.pid, signal.SIGKILL)
+        assert process.wait_for_end(record, 10)
+
+    def start(self, name: str) -> None:
+        """Start a service that has ended."""
+        self.runner.up([service for service in self._table.services() if service.name == name])
+
     def fault(self, name: str, *, broken: bool) -> None:
         """Break or heal something, as `make demo-break` and `make demo-heal` do."""
         method = "POST" if broken else "DELETE"
@@ -93,16 +113,23 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any
 
 
 @contextmanager
-def running(folder: Path, environ: Mapping[str, str]) -> Iterator[Stack]:
-    """Run the whole stack below a folder and end it afterwards."""
+def running(
+    folder: Path,
+    environ: Mapping[str, str],
+    only: Container[str] | None = None,
+    adapt: Callable[[Layout], None] = lambda layout: None,
+) -> Iterator[Stack]:
+    """Run the whole stack, or only some services, below a folder and end it afterwards; `adapt` edits its files."""
     layout = Layout(folder / "native")
     fetch_missing(NEEDED)
     layout.write(environ)
     for file in (*layout.etc.rglob("*.yaml"), *layout.etc.rglob("*.yml")):
         file.write_text(hasten(file.read_text(encoding="utf-8")), encoding="utf-8")
+    adapt(layout)
     table, runner = Table(layout, environ), Runner(layout.state)
     try:
-        runner.up([service for service in table.services() if service.name != "grafana"])
+        names = [service.name for service in table.services() if service.name != "grafana"]
+        runner.up([service for service in table.services() if service.name in (names if only is None else only)])
         yield Stack(table, runner)
     finally:
         runner.down()

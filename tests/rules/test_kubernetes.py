@@ -33,7 +33,12 @@ def test_the_prometheus_rule_holds_every_group_and_promtool_accepts_it(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("job", "name"), [("exporter", "mcp-lookout-exporter"), ("auth-sidecar", "mcp-lookout-sidecar")]
+    ("job", "name"),
+    [
+        ("exporter", "mcp-lookout-exporter"),
+        ("auth-sidecar", "mcp-lookout-sidecar"),
+        ("incident-desk", "mcp-lookout-incident-desk"),
+    ],
 )
 def test_service_monitors_scrape_as_prometheus_yml_does(job: str, name: str) -> None:
     [scrape] = [each for each in loaded(Path("rules/prometheus.yml"))["scrape_configs"] if each["job_name"] == job]

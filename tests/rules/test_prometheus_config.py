@@ -29,6 +29,7 @@ def test_the_stack_is_scraped_every_fifteen_seconds_and_the_sidecar_every_five()
     assert {job: seconds_between_scrapes(job) for job in JOBS} == {
         "exporter": 15,
         "auth-sidecar": 5,
+        "incident-desk": 15,
         "node-exporter": 15,
         "prometheus": 15,
         "alertmanager": 15,

@@ -1,0 +1,100 @@
+"""The desk's configuration: where it keeps incidents, whom it asks, and who may acknowledge."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from contract.config import Loaded, Model, load
+from contract.fields import Duration, HttpUrl, PositiveDuration, RelativePath, SecretFile
+from rules import escalation
+from rules.escalation import Escalations
+
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+
+
+def _split(value: object) -> object:
+    return value.split() if isinstance(value, str) else value
+
+
+def _network(value: object) -> object:
+    if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
+        return value
+    try:
+        return ipaddress.ip_network(str(value))
+    except ValueError as error:
+        raise ValueError(f"{value!r} is not a network: {error}; write 10.0.0.0/8") from None
+
+
+Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
+Networks = Annotated[tuple[Network, ...], BeforeValidator(_split)]
+"""Networks as a list, or in one text with blanks between them, as an environment variable holds them."""
+
+
+class Webhook(Model):
+    """How Alertmanager tells the desk."""
+
+    token_file: SecretFile
+    max_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+
+
+class Alertmanager(Model):
+    """The Alertmanager that is asked for the state of alerts and told of escalations."""
+
+    url: HttpUrl
+    public_url: HttpUrl | None = None
+    receiver: str = "incident-desk"
+    """The desk's own name among the receivers."""
+    interval: PositiveDuration = 15.0
+    timeout: PositiveDuration = 10.0
+
+
+class Identity(Model):
+    """Proxies that say who somebody is, as the auth sidecar's forward-auth answers do."""
+
+    trusted_proxies: Networks = Field(min_length=1)
+    header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] = "X-Auth-Subject"
+
+
+class Acknowledge(Model):
+    """Who may acknowledge; whoever is in none of these may only look."""
+
+    everybody_from: Networks = tuple(ipaddress.ip_network(text) for text in LOOPBACK)
+    """Networks from which anybody may, by the name that he gives."""
+    identity: Identity | None = None
+    token_file: SecretFile | None = None
+    """A bearer token with which programs may, for whom they name."""
+
+
+class DeskConfig(Model):
+    """The whole file."""
+
+    database: RelativePath
+    public_url: HttpUrl
+    """Where people's browsers find the desk."""
+    escalation: RelativePath
+    webhook: Webhook
+    alertmanager: Alertmanager
+    acknowledge: Acknowledge = Acknowledge()
+    grace: Duration = 600.0
+    """What comes back within this time goes on as the same incident."""
+    missing_after: Duration = 120.0
+    """An alert that Alertmanager has not known for so long has ended, whether or not it said so."""
+    keep: PositiveDuration = 365 * 86400.0
+    """How long ended incidents are kept."""
+    links: dict[str, HttpUrl] = {}
+
+
+class Settings(Model):
+    """Everything that the desk goes by."""
+
+    desk: DeskConfig
+    escalations: Escalations
+
+
+def load_settings(file: Path) -> Loaded[Settings]:
+    """Read the file and the stages of escalation that it names; raises ConfigError."""
+    loaded = load(file, DeskConfig)
+    stages = escalation.read(loaded.config.escalation)
+    return Loaded(Settings(desk=loaded.config, escalations=stages), loaded.warnings)

@@ -1,0 +1,199 @@
+"""The running desk without its HTTP side: takes what is told, watches what Alertmanager holds, escalates."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+
+from incident_desk import alertmanager_api, escalation
+from incident_desk.alertmanager_api import UnreachableError
+from incident_desk.config import Settings
+from incident_desk.incident import Alert, Begun, Incident, acknowledged, follow, is_skewed, observed, resolved
+from incident_desk.numbers import Numbers
+from incident_desk.store import Store
+
+logger = logging.getLogger(__name__)
+
+NOBODY = "nobody"
+"""The receiver of what reaches no person."""
+
+
+class Desk:
+    """Every incident, and what is to be done about it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        session: aiohttp.ClientSession,
+        numbers: Numbers,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.clock = clock
+        self.numbers = numbers
+        self.problem = ""
+        """Why Alertmanager could not be asked last time."""
+        self.has_asked = False
+        self._session = session
+        self._missing: dict[int, float] = {}
+        self._has_looked_back = False
+        self._news = asyncio.Event()
+        self._show_open()
+
+    async def apply(self, settings: Settings) -> None:
+        """Put a configuration into force; the database stays where it was opened."""
+        self.settings = settings
+        self.numbers.know(settings.escalations)
+        self._news.set()
+
+    def take(self, alerts: Iterable[Alert], *, is_found: bool = False) -> None:
+        """Keep what alerts say; `is_found` where they were read, not told. On return it is on disk."""
+        now, opened = self.clock(), []
+        with self.store.transaction():
+            for alert in alerts:
+                if is_skewed(alert, now):
+                    self.numbers.clamped()
+                last = self.store.last(alert.fingerprint)
+                changed = follow(last, self._without_own(alert), now, self.settings.desk.grace)
+                if changed and changed.id:
+                    self.store.save(changed)
+                elif changed:
+                    opened.append(self.store.save(replace(changed, is_found=is_found)))
+        for incident in opened:
+            self.numbers.opened(incident)
+        self._show_open()
+        self._news.set()
+
+    def acknowledge(self, identities: Iterable[int], by: str) -> list[Incident]:
+        """Note who takes incidents on; return those that nobody had yet. On return it is on disk."""
+        now, taken = self.clock(), []
+        with self.store.transaction():
+            for identity in identities:
+                incident = self.store.get(identity)
+                changed = acknowledged(incident, by, now) if incident else None
+                taken += [self.store.save(changed)] if changed else []
+        for incident in taken:
+            self.numbers.acknowledged(incident)
+        self._news.set()
+        return taken
+
+    async def run(self) -> None:
+        """Ask, judge and escalate again and again; at once when there is news."""
+        while True:
+            self._news.clear()
+            try:
+                await self.round()
+            except Exception:
+                logger.exception("a round failed; the next one tries again")
+            try:
+                async with asyncio.timeout(self.settings.desk.alertmanager.interval):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+
+    async def round(self) -> None:
+        """Look once at what Alertmanager holds and tell it what is due."""
+        api = self.settings.desk.alertmanager
+        try:
+            held = await self._counted("read", alertmanager_api.read(self._session, api.url, api.timeout))
+            self._look_back(held)
+            self._watch({alert.fingerprint: self._without_own(alert) for alert in held})
+            self._begin({alert.fingerprint for alert in held})
+            await self._tell()
+            self.problem = ""
+        except UnreachableError as error:
+            self.problem = str(error)
+            logger.warning("Alertmanager does not answer", extra={"problem": self.problem})
+        finally:
+            self.has_asked = True
+        self._settle()
+
+    async def _counted(self, request: str, answer: Any) -> Any:
+        try:
+            found = await answer
+        except UnreachableError:
+            self.numbers.requested(request, succeeded=False)
+            raise
+        self.numbers.requested(request, succeeded=True)
+        return found
+
+    def _look_back(self, held: Sequence[Alert]) -> None:
+        """At the start, take over what people were told of while the desk was not there."""
+        if not self._has_looked_back:
+            own = self.settings.desk.alertmanager.receiver
+            self.take((a for a in held if own in a.receivers and not a.is_suppressed), is_found=True)
+            self._has_looked_back = True
+
+    def _watch(self, held: dict[str, Alert]) -> None:
+        """Note which open incidents are silenced, and end those that Alertmanager no longer knows."""
+        now, missing = self.clock(), {}
+        with self.store.transaction():
+            for incident in self.store.open():
+                alert = held.get(incident.fingerprint)
+                if alert:
+                    changed = observed(incident, alert, now)
+                else:
+                    missing[incident.id] = since = self._missing.get(incident.id, now)
+                    changed = (
+                        resolved(incident, since, now) if now - since >= self.settings.desk.missing_after else incident
+                    )
+                if changed != incident:
+                    self.store.save(changed)
+        self._missing = missing
+        self._show_open()
+
+    def _begin(self, held: set[str]) -> None:
+        """Begin the stages that are due; they are on disk before anybody is told."""
+        now = self.clock()
+        with self.store.transaction():
+            for incident in self.store.open():
+                due = escalation.next_due(incident, self.settings.escalations.stages(incident.escalation))
+                if due and due.at <= now and incident.fingerprint in held:
+                    self.store.save_stage(incident, Begun(due.stage.name, due.stage.channels, now))
+                    self.numbers.escalated(incident, due.stage.name)
+                    extra = {"incident": incident.id, "alert": incident.name, "stage": due.stage.name}
+                    logger.info("escalated", extra=extra)
+
+    async def _tell(self) -> None:
+        """Tell Alertmanager of every stage that is due, and of the end of those that no longer are."""
+        now, public_url = self.clock(), self.settings.desk.public_url
+        told: list[dict[str, Any]] = []
+        over: list[tuple[Incident, Begun]] = []
+        with self.store.transaction():
+            for incident in self.store.escalated():
+                for begun in incident.stages:
+                    is_due = escalation.is_due(incident, begun)
+                    if is_due and not begun.is_live:
+                        self.store.save_stage(incident, replace(begun, is_live=True))
+                    if is_due or begun.is_live:
+                        told.append(escalation.alert(incident, begun, public_url, now))
+                        over += [] if is_due else [(incident, begun)]
+        if told:
+            api = self.settings.desk.alertmanager
+            await self._counted("post", alertmanager_api.post(self._session, api.url, api.timeout, told))
+        with self.store.transaction():
+            for incident, begun in over:
+                self.store.save_stage(incident, replace(begun, is_live=False))
+
+    def _settle(self) -> None:
+        """Count what has ended and not come back, and forget what is too old to be kept."""
+        now, config = self.clock(), self.settings.desk
+        with self.store.transaction():
+            over = self.store.take_uncounted(now - config.grace)
+            self.store.forget(now - config.keep)
+        for incident in over:
+            self.numbers.over(incident)
+
+    def _without_own(self, alert: Alert) -> Alert:
+        """Return an alert with the receivers that are people."""
+        own = (self.settings.desk.alertmanager.receiver, NOBODY)
+        return replace(alert, receivers=tuple(name for name in alert.receivers if name not in own))
+
+    def _show_open(self) -> None:
+        self.numbers.are_open(self.store.open())

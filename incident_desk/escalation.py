@@ -1,0 +1,96 @@
+"""Which stage of escalation comes next, and the alert that tells of it. Pure: incident, policy and time decide."""
+
+import datetime
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from incident_desk.incident import Begun, Incident
+from rules.escalation import ALERT, Stage
+
+LIVES_SECONDS = 600.0
+"""How long Alertmanager keeps an escalation without hearing of it again; the desk says it anew every round."""
+_LINKS = ("runbook_url", "dashboard_url")
+
+
+class Due(NamedTuple):
+    """The next stage and when it begins."""
+
+    stage: Stage
+    at: float
+
+
+def next_due(incident: Incident, stages: Sequence[Stage]) -> Due | None:
+    """Return the next stage; None when nobody is waited for or all stages have begun.
+
+    A stage gives the one before it its time, also when both are overdue because the desk was down.
+    """
+    if not incident.waits:
+        return None
+    begun = {each.stage: each.at for each in current(incident)}
+    earliest = 0.0
+    for stage in stages:
+        if stage.name not in begun:
+            return Due(stage, max(incident.clock + stage.after, earliest + stage.after))
+        earliest = begun[stage.name] - stage.after
+    return None
+
+
+def current(incident: Incident) -> tuple[Begun, ...]:
+    """Return the stages begun since escalation counts."""
+    return tuple(each for each in incident.stages if each.at >= incident.clock)
+
+
+def is_due(incident: Incident, begun: Begun) -> bool:
+    """Whether a stage that has begun is still to be told."""
+    return incident.waits and begun in current(incident)
+
+
+def alert(incident: Incident, begun: Begun, public_url: str, now: float) -> dict[str, Any]:
+    """Return the alert that Alertmanager's routes carry to the stage's channels, or its end when it is over."""
+    waited = begun.at - incident.clock
+    labels = {name: value for name, value in incident.labels.items() if name != "alertname"}
+    ends = now + LIVES_SECONDS if is_due(incident, begun) else now
+    summary = incident.annotations.get("summary") or incident.name
+    return {
+        "labels": {
+            **labels,
+            "alertname": ALERT,
+            "alert": incident.name,
+            "stage": begun.stage,
+            "escalation": incident.escalation,
+            "severity": incident.severity.value,
+            "incident": str(incident.id),
+        },
+        "annotations": {
+            "summary": f"Nobody has acknowledged for {_span(waited)}: {summary}",
+            "description": _description(incident, begun),
+            "acknowledge_url": f"{public_url.rstrip('/')}/acknowledge",
+            **{name: incident.annotations[name] for name in _LINKS if name in incident.annotations},
+        },
+        "startsAt": _moment(begun.at),
+        "endsAt": _moment(max(ends, begun.at)),
+        "generatorURL": f"{public_url.rstrip('/')}/acknowledge?incident={incident.id}",
+    }
+
+
+def _description(incident: Incident, begun: Begun) -> str:
+    lines = [incident.annotations.get("description", "").strip()]
+    lines.append(f"{incident.name} fires since {_clock(incident.started)}.")
+    if incident.told:
+        lines.append(f"Told at {_clock(incident.opened)}: {', '.join(incident.told)}.")
+    reached = [each for each in current(incident) if each.at <= begun.at]
+    lines += [f"Told at {_clock(each.at)}, stage {each.stage}: {', '.join(each.channels)}." for each in reached]
+    return "\n".join(line for line in lines if line)
+
+
+def _span(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes else f"{round(seconds)} s"
+
+
+def _clock(moment: float) -> str:
+    return f"{datetime.datetime.fromtimestamp(moment, datetime.UTC):%H:%M:%S} UTC"
+
+
+def _moment(moment: float) -> str:
+    return datetime.datetime.fromtimestamp(moment, datetime.UTC).isoformat()

@@ -1,0 +1,159 @@
+"""An incident: one alert from its first message to its end, and what each message about it changes. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from contract.vocabulary import Escalation, Severity
+
+SKEW_SECONDS = 1.0
+"""Clocks that differ by no more are taken to agree."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One alert as Alertmanager tells it; times are Unix seconds."""
+
+    fingerprint: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    started: float
+    ended: float | None = None
+    """None while it fires."""
+    is_suppressed: bool = False
+    """Silenced, inhibited or muted: nobody is told now. A webhook never tells of these."""
+    receivers: tuple[str, ...] = ()
+    """Who is told; a webhook does not say."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A stage of escalation that has begun."""
+
+    stage: str
+    channels: tuple[str, ...]
+    at: float
+    is_live: bool = True
+    """Whether Alertmanager may still hold it as firing."""
+
+
+@dataclass(frozen=True)
+class Incident:
+    """One incident; times are Unix seconds by the desk's clock."""
+
+    fingerprint: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    started: float
+    """When the alert began to fire."""
+    fired: float
+    """When it last did: what has ended before that is no news."""
+    opened: float
+    """When the desk was told, which is when people were."""
+    clock: float
+    """From when escalation counts: `opened`, or the end of the last silence."""
+    is_found: bool = False
+    """Found firing at a start of the desk: when people were told is not known."""
+    told: tuple[str, ...] = ()
+    """The receivers that were told first."""
+    acknowledged: float | None = None
+    acknowledged_by: str = ""
+    resolved: float | None = None
+    is_suppressed: bool = False
+    returns: int = 0
+    """How often it came back within the grace."""
+    stages: tuple[Begun, ...] = ()
+    id: int = 0
+
+    @property
+    def name(self) -> str:
+        """The alert's name."""
+        return self.labels.get("alertname", "unnamed")
+
+    @property
+    def severity(self) -> Severity:
+        """How bad it is; minor where the alert does not say it in our words."""
+        word = self.labels.get("severity", "")
+        return Severity(word) if word in set(Severity) else Severity.MINOR
+
+    @property
+    def escalation(self) -> str:
+        """The escalation policy; none where the alert names none."""
+        return self.labels.get("escalation", Escalation.NONE.value)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not been resolved."""
+        return self.resolved is None
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody has to take it on: open, not acknowledged, not silenced."""
+        return self.is_open and self.acknowledged is None and not self.is_suppressed
+
+
+def follow(last: Incident | None, alert: Alert, now: float, grace: float) -> Incident | None:
+    """Return what an alert makes of the last incident of its fingerprint; None when it says nothing new.
+
+    What comes back within the grace, or was never away, goes on as the same incident, acknowledgement included.
+    """
+    if alert.ended is not None:
+        is_about_it = last is not None and last.is_open and alert.started >= last.fired
+        return resolved(last, alert.ended, now) if last and is_about_it else None
+    if last is None:
+        return _opened(alert, now)
+    if last.is_open:
+        fresh = replace(last, annotations=alert.annotations, fired=max(last.fired, min(alert.started, now)))
+        return fresh if fresh != last else None
+    ended = last.resolved if last.resolved is not None else now
+    if now - ended <= grace or alert.started <= last.fired:
+        return replace(
+            last,
+            resolved=None,
+            annotations=alert.annotations,
+            fired=max(last.fired, min(alert.started, now)),
+            returns=last.returns + 1,
+        )
+    return _opened(alert, now)
+
+
+def resolved(incident: Incident, ended: float, now: float) -> Incident:
+    """Return an incident at its end; an impossible time becomes the nearest possible one."""
+    return replace(incident, resolved=min(max(ended, incident.started), now))
+
+
+def acknowledged(incident: Incident, by: str, now: float) -> Incident | None:
+    """Return an incident that somebody takes on; None when it has ended or somebody has already."""
+    if not incident.is_open or incident.acknowledged is not None:
+        return None
+    return replace(incident, acknowledged=now, acknowledged_by=by)
+
+
+def observed(incident: Incident, alert: Alert, now: float) -> Incident:
+    """Return an open incident as Alertmanager holds its alert now: when a silence ends, escalation counts anew."""
+    has_spoken_up = incident.is_suppressed and not alert.is_suppressed
+    return replace(
+        incident,
+        is_suppressed=alert.is_suppressed,
+        clock=now if has_spoken_up else incident.clock,
+        told=incident.told or alert.receivers,
+    )
+
+
+def is_skewed(alert: Alert, now: float) -> bool:
+    """Whether the alert's times are impossible by our clock."""
+    ended = now if alert.ended is None else alert.ended
+    return alert.started > now + SKEW_SECONDS or ended > now + SKEW_SECONDS or ended < alert.started - SKEW_SECONDS
+
+
+def _opened(alert: Alert, now: float) -> Incident:
+    started = min(alert.started, now)
+    return Incident(
+        fingerprint=alert.fingerprint,
+        labels=alert.labels,
+        annotations=alert.annotations,
+        started=started,
+        fired=started,
+        opened=now,
+        clock=now,
+        told=alert.receivers,
+    )

@@ -1,0 +1,66 @@
+"""The desk's metrics, counted where something happens."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from contract.instruments import Instruments
+from contract.vocabulary import Severity, WebhookResult
+from incident_desk.incident import Incident
+from rules.escalation import Escalations
+
+
+class Numbers:
+    """What the desk counts and measures."""
+
+    def __init__(self, instruments: Instruments) -> None:
+        self._instruments = instruments
+        self._open = instruments.gauge("mcp_incidents_open")
+        self._detect = instruments.histogram("mcp_incident_detect_seconds")
+        self._acknowledge = instruments.histogram("mcp_incident_acknowledge_seconds")
+        self._resolve = instruments.histogram("mcp_incident_resolve_seconds")
+        self._webhook = instruments.counter("mcp_incident_webhook_requests_total")
+        self._requests = instruments.counter("mcp_incident_alertmanager_requests_total")
+        self._clamped = instruments.counter("mcp_incident_times_clamped_total")
+
+    def know(self, escalations: Escalations) -> None:
+        """Let the series of every stage begin at 0."""
+        for word, stages in escalations.escalations.items():
+            for stage in stages:
+                self._instruments.child("mcp_incident_escalations_total", word.value, stage.name)
+
+    def opened(self, incident: Incident) -> None:
+        """Measure how long it took until people were told, where that is known."""
+        if not incident.is_found:
+            self._detect.labels(incident.severity).observe(incident.opened - incident.started)
+
+    def acknowledged(self, incident: Incident) -> None:
+        """Measure how long it took until somebody took it on."""
+        if incident.acknowledged is not None:
+            self._acknowledge.labels(incident.severity).observe(incident.acknowledged - incident.opened)
+
+    def over(self, incident: Incident) -> None:
+        """Measure how long it lasted."""
+        if incident.resolved is not None:
+            self._resolve.labels(incident.severity).observe(incident.resolved - incident.started)
+
+    def escalated(self, incident: Incident, stage: str) -> None:
+        """Count a stage that begins."""
+        self._instruments.child("mcp_incident_escalations_total", incident.escalation, stage).inc()
+
+    def clamped(self) -> None:
+        """Count an alert whose times are impossible."""
+        self._clamped.inc()
+
+    def notified(self, result: WebhookResult) -> None:
+        """Count a notification."""
+        self._webhook.labels(result.value).inc()
+
+    def requested(self, request: str, *, succeeded: bool) -> None:
+        """Count a request to Alertmanager."""
+        self._requests.labels(request, "success" if succeeded else "failure").inc()
+
+    def are_open(self, incidents: Iterable[Incident]) -> None:
+        """Show how many incidents are open."""
+        counts = Counter(incident.severity for incident in incidents)
+        for severity in Severity:
+            self._open.labels(severity.value).set(counts[severity])

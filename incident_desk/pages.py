@@ -1,0 +1,131 @@
+"""The desk's pages: what is open, one group to acknowledge, the history. Reading them changes nothing."""
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from contract.pages.layout import Pages, add_style
+from incident_desk import access, views
+from incident_desk.access import Allowed, Asker, Refused
+from incident_desk.desk import Desk
+
+FOLDER = Path(__file__).parent / "templates"
+REFRESH_SECONDS = 15
+SHOWN = 200
+"""Incidents on one page."""
+KPI_SECONDS = 30 * 86400.0
+MAX_ACKNOWLEDGED = 10_000
+"""Incidents that one request may acknowledge."""
+_OWN = (("open", "Open", "/"), ("history", "History", "/history"))
+
+
+class DeskPages:
+    """Handlers over one desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._pages = Pages(FOLDER, {"clock": clock})
+
+    def setup(self, app: web.Application) -> None:
+        """Add the pages to an application."""
+        add_style(app)
+        app.router.add_get("/", self.open)
+        app.router.add_get("/history", self.history)
+        app.router.add_get("/incidents", self.documents)
+        app.router.add_get("/acknowledge", self.group)
+        app.router.add_post("/acknowledge", self.acknowledge)
+
+    async def open(self, _request: web.Request) -> web.Response:
+        """Show what is open, the worst and oldest first."""
+        found = self._desk.store.open()
+        found.sort(key=lambda each: (not each.waits, list(type(each.severity)).index(each.severity), each.started))
+        return self._show("open.html", "open", rows=self._rows(found[:SHOWN]), total=len(found),
+                          problem=self._desk.problem, refresh_seconds=REFRESH_SECONDS)  # fmt: skip
+
+    async def history(self, _request: web.Request) -> web.Response:
+        """Show the newest incidents with their times."""
+        now = self._desk.clock()
+        lately = self._desk.store.since(now - KPI_SECONDS)
+        return self._show("history.html", "history", rows=self._rows(self._desk.store.newest(SHOWN)),
+                          kpis=views.kpis(lately), opened=len(lately), days=round(KPI_SECONDS / 86400),
+                          still_open=sum(each.is_open for each in lately))  # fmt: skip
+
+    async def documents(self, request: web.Request) -> web.Response:
+        """Return incidents as JSON: ?state=open for those that are, else the newest."""
+        state = request.query.get("state", "all")
+        if state not in ("open", "all"):
+            raise web.HTTPBadRequest(text="state is open or all\n")
+        found = self._desk.store.open() if state == "open" else self._desk.store.newest(5 * SHOWN)
+        return web.json_response({"incidents": [views.document(each) for each in found]})
+
+    async def group(self, request: web.Request) -> web.Response:
+        """Show the incidents that a link asks for, with a form where somebody can take them on."""
+        found = views.matching(self._desk.store.open(), request.query)
+        ended = [each for each in self._desk.store.newest(5 * SHOWN) if not each.is_open]
+        asked = self._asker(request)
+        verdict = access.judge(asked, self._desk.settings.desk.acknowledge)
+        return self._show(
+            "acknowledge.html",
+            "",
+            rows=self._rows(found[:SHOWN]),
+            total=len(found),
+            unacknowledged=[each.id for each in found if each.acknowledged is None],
+            ended=self._rows(views.matching(ended, request.query)[:10]),
+            refusal=verdict.reason if isinstance(verdict, Refused) else "",
+            name=verdict.name if isinstance(verdict, Allowed) else None,
+            query=request.query_string,
+        )
+
+    async def acknowledge(self, request: web.Request) -> web.StreamResponse:
+        """Take on the incidents that a form names, and lead back to their page."""
+        asked, config = self._asker(request), self._desk.settings.desk
+        if not access.comes_from_own_page(asked, config.public_url):
+            raise web.HTTPForbidden(text="this came from another website; open the desk's own page\n")
+        verdict = access.judge(asked, config.acknowledge)
+        if isinstance(verdict, Refused):
+            return web.Response(status=verdict.status, text=f"{verdict.reason}\n")
+        form = await request.post()
+        by = verdict.name or access.clean(str(form.get("by", "")))
+        chosen = [str(value) for value in form.getall("incident", [])][: MAX_ACKNOWLEDGED + 1]
+        if not by or not 0 < len(chosen) <= MAX_ACKNOWLEDGED or not all(map(is_identity, chosen)):
+            raise web.HTTPBadRequest(text="give a name as `by` and incidents by their numbers as `incident`\n")
+        taken = self._desk.acknowledge(map(int, chosen), by)
+        if asked.bearer is not None:
+            return web.json_response({"acknowledged": [each.id for each in taken]})
+        raise web.HTTPSeeOther(f"/acknowledge?{request.query_string}" if request.query_string else "/")
+
+    def _asker(self, request: web.Request) -> Asker:
+        identity = self._desk.settings.desk.acknowledge.identity
+        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+        return Asker(
+            peer=request.remote or "",
+            host=request.host,
+            origin=request.headers.get("Origin"),
+            fetch_site=request.headers.get("Sec-Fetch-Site"),
+            bearer=credentials.strip() if scheme.lower() == "bearer" else None,
+            is_forwarded=any(name in request.headers for name in ("Forwarded", "X-Forwarded-For", "Via")),
+            identity=request.headers.get(identity.header) if identity else None,
+        )
+
+    def _rows(self, found: list[Any]) -> list[dict[str, Any]]:
+        now, escalations = self._desk.clock(), self._desk.settings.escalations
+        return [views.row(each, escalations, now) for each in found]
+
+    def _show(self, template: str, tab: str, **values: Any) -> web.Response:
+        config = self._desk.settings.desk
+        links = [*config.links.items()]
+        if config.alertmanager.public_url:
+            links.append(("Alertmanager", config.alertmanager.public_url))
+        return self._pages.show(template, own=_OWN, tab=tab, links=links, now=self._desk.clock(), **values)
+
+
+def is_identity(text: str) -> bool:
+    """Whether a text is the number of an incident."""
+    return text.isascii() and text.isdigit() and len(text) <= 15
+
+
+def clock(moment: float | None) -> str:
+    """Write a moment as messages do."""
+    return "" if moment is None else f"{datetime.datetime.fromtimestamp(moment, datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,201 @@
+"""The incidents on disk: SQLite in WAL mode, so that a kill at any moment loses nothing that was answered for."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from incident_desk.incident import Begun, Incident
+
+SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE incidents (
+  id INTEGER PRIMARY KEY,
+  fingerprint TEXT NOT NULL,
+  labels TEXT NOT NULL,
+  annotations TEXT NOT NULL,
+  started REAL NOT NULL,
+  fired REAL NOT NULL,
+  opened REAL NOT NULL,
+  clock REAL NOT NULL,
+  is_found INTEGER NOT NULL,
+  told TEXT NOT NULL,
+  acknowledged REAL,
+  acknowledged_by TEXT NOT NULL,
+  resolved REAL,
+  is_suppressed INTEGER NOT NULL,
+  returns INTEGER NOT NULL,
+  is_counted INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX by_fingerprint ON incidents (fingerprint, id);
+CREATE INDEX by_end ON incidents (resolved);
+CREATE TABLE stages (
+  incident INTEGER NOT NULL REFERENCES incidents (id) ON DELETE CASCADE,
+  stage TEXT NOT NULL,
+  channels TEXT NOT NULL,
+  at REAL NOT NULL,
+  is_live INTEGER NOT NULL,
+  PRIMARY KEY (incident, stage, at)
+) STRICT;
+"""
+_COLUMNS = (
+    "fingerprint", "labels", "annotations", "started", "fired", "opened", "clock", "is_found", "told",
+    "acknowledged", "acknowledged_by", "resolved", "is_suppressed", "returns",
+)  # fmt: skip
+
+
+class StoreError(Exception):
+    """The file cannot be used; the message says why, and what to do."""
+
+
+class Store:
+    """One database file; used from one thread."""
+
+    def __init__(self, file: Path) -> None:
+        """Open or make the file. Raises StoreError."""
+        try:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(file, isolation_level=None, timeout=5.0)
+        except (OSError, sqlite3.Error) as error:
+            raise _unusable(file, error) from error
+        self._connection.row_factory = sqlite3.Row
+        try:
+            self._prepare(file)
+        except sqlite3.Error as error:
+            self.close()
+            raise _unusable(file, error) from error
+        except StoreError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Keep all changes of a block or none; on return they are on disk."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def last(self, fingerprint: str) -> Incident | None:
+        """Return the newest incident of an alert."""
+        found = self._read("WHERE fingerprint = ? ORDER BY id DESC LIMIT 1", fingerprint)
+        return found[0] if found else None
+
+    def get(self, identity: int) -> Incident | None:
+        """Return one incident."""
+        found = self._read("WHERE id = ?", identity)
+        return found[0] if found else None
+
+    def open(self) -> list[Incident]:
+        """Return the open incidents, oldest first."""
+        return self._read("WHERE resolved IS NULL ORDER BY started, id")
+
+    def newest(self, limit: int) -> list[Incident]:
+        """Return the newest incidents, newest first."""
+        return self._read("ORDER BY id DESC LIMIT ?", limit)
+
+    def since(self, moment: float) -> list[Incident]:
+        """Return the incidents opened since a moment, newest first."""
+        return self._read("WHERE opened >= ? ORDER BY id DESC", moment)
+
+    def escalated(self) -> list[Incident]:
+        """Return the incidents of which Alertmanager may hold an escalation, or will when it goes on."""
+        return self._read(
+            "WHERE id IN (SELECT incident FROM stages WHERE is_live) OR (resolved IS NULL AND acknowledged IS NULL "
+            "AND id IN (SELECT incident FROM stages)) ORDER BY id"
+        )
+
+    def save(self, incident: Incident) -> Incident:
+        """Write an incident, its stages excepted; return it with its id."""
+        values = _values(incident)
+        if incident.id:
+            assignments = ", ".join(f"{name} = ?" for name in _COLUMNS)
+            self._connection.execute(f"UPDATE incidents SET {assignments} WHERE id = ?", (*values, incident.id))  # noqa: S608
+            return incident
+        marks = ", ".join("?" for _ in _COLUMNS)
+        cursor = self._connection.execute(f"INSERT INTO incidents ({', '.join(_COLUMNS)}) VALUES ({marks})", values)  # noqa: S608
+        return replace(incident, id=int(cursor.lastrowid or 0))
+
+    def save_stage(self, incident: Incident, begun: Begun) -> None:
+        """Write a stage of an incident."""
+        self._connection.execute(
+            "INSERT OR REPLACE INTO stages (incident, stage, channels, at, is_live) VALUES (?, ?, ?, ?, ?)",
+            (incident.id, begun.stage, json.dumps(begun.channels), begun.at, int(begun.is_live)),
+        )
+
+    def take_uncounted(self, resolved_before: float) -> list[Incident]:
+        """Return, once, the incidents that ended before a moment: whoever takes them counts them."""
+        where = "is_counted = 0 AND resolved <= ?"
+        found = self._read(f"WHERE {where} ORDER BY id", resolved_before)
+        if found:
+            self._connection.execute(f"UPDATE incidents SET is_counted = 1 WHERE {where}", (resolved_before,))  # noqa: S608
+        return found
+
+    def forget(self, resolved_before: float) -> None:
+        """Remove the incidents that ended before a moment."""
+        self._connection.execute("DELETE FROM incidents WHERE resolved < ?", (resolved_before,))
+
+    def _read(self, clauses: str, *values: object) -> list[Incident]:
+        rows = self._connection.execute(f"SELECT * FROM incidents {clauses}", values).fetchall()  # noqa: S608 - ours
+        stages = self._stages([row["id"] for row in rows])
+        return [_incident(row, stages.get(row["id"], ())) for row in rows]
+
+    def _stages(self, identities: Sequence[int]) -> dict[int, list[Begun]]:
+        found: dict[int, list[Begun]] = {}
+        query = "SELECT * FROM stages WHERE incident IN (SELECT value FROM json_each(?)) ORDER BY at, rowid"
+        for row in self._connection.execute(query, (json.dumps(list(identities)),)):
+            begun = Begun(row["stage"], tuple(json.loads(row["channels"])), row["at"], bool(row["is_live"]))
+            found.setdefault(row["incident"], []).append(begun)
+        return found
+
+    def _prepare(self, file: Path) -> None:
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise StoreError(f"{file} was written by a newer release (schema {version}); use that one, or move it away")
+        if version == 0:
+            self._connection.executescript(
+                f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            )
+
+
+def _unusable(file: Path, error: Exception) -> StoreError:
+    return StoreError(f"{file} cannot be used: {error}; check the folder's owner, or move the file away")
+
+
+def _values(incident: Incident) -> tuple[Any, ...]:
+    written = {
+        "labels": json.dumps(dict(incident.labels)),
+        "annotations": json.dumps(dict(incident.annotations)),
+        "told": json.dumps(incident.told),
+        "is_found": int(incident.is_found),
+        "is_suppressed": int(incident.is_suppressed),
+    }
+    return tuple(written.get(name, getattr(incident, name)) for name in _COLUMNS)
+
+
+def _incident(row: sqlite3.Row, stages: Iterable[Begun]) -> Incident:
+    plain = {name: row[name] for name in ("id", *_COLUMNS)}
+    return Incident(
+        **{
+            **plain,
+            "labels": json.loads(row["labels"]),
+            "annotations": json.loads(row["annotations"]),
+            "told": tuple(json.loads(row["told"])),
+            "is_found": bool(row["is_found"]),
+            "is_suppressed": bool(row["is_suppressed"]),
+            "stages": tuple(stages),
+        }
+    )

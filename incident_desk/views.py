@@ -1,0 +1,101 @@
+"""What pages and JSON tell of incidents: plain values from incidents, policies and the time."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
+from typing import Any, NamedTuple
+
+from incident_desk import escalation
+from incident_desk.incident import Incident
+from rules.escalation import ALERT, Escalations
+
+_HIDDEN = ("alertname", "severity", "component", "escalation", "job", "instance")
+_PLACES = ("agent", "workflow", "agent_type", "instance", "service", "job", "integration")
+
+
+def matching(incidents: Iterable[Incident], query: Mapping[str, str]) -> list[Incident]:
+    """Return the incidents that a link asks for: one by `incident`, or those with all labels of a group.
+
+    A message about an escalation names the group of the escalation; its `alert` is the one that is meant.
+    """
+    wanted = dict(query)
+    identity = wanted.pop("incident", None)
+    if wanted.get("alertname") == ALERT:
+        wanted = {**wanted, "alertname": wanted.get("alert", "")}
+        for name in ("alert", "stage"):
+            wanted.pop(name, None)
+    return [
+        incident
+        for incident in incidents
+        if (identity is None or str(incident.id) == identity)
+        and all(incident.labels.get(name, "") == value for name, value in wanted.items())
+    ]
+
+
+def row(incident: Incident, escalations: Escalations, now: float) -> dict[str, Any]:
+    """Return what a page shows of an incident."""
+    due = escalation.next_due(incident, escalations.stages(incident.escalation))
+    annotations, labels = incident.annotations, incident.labels
+    links = {"Runbook": annotations.get("runbook_url", ""), "Dashboard": annotations.get("dashboard_url", "")}
+    return {
+        "incident": incident,
+        "age": max(now - incident.started, 0.0),
+        "lasted": None if incident.resolved is None else incident.resolved - incident.started,
+        "acknowledged_after": None if incident.acknowledged is None else incident.acknowledged - incident.opened,
+        "place": next((labels[name] for name in _PLACES if labels.get(name)), "the whole system"),
+        "summary": annotations.get("summary", incident.name),
+        "description": annotations.get("description", ""),
+        "labels": [(name, value) for name, value in labels.items() if name not in _HIDDEN],
+        "links": {name: url for name, url in links.items() if url.startswith(("http://", "https://"))},
+        "next": due.stage if due else None,
+        "next_in": max(due.at - now, 0.0) if due else None,
+    }
+
+
+class Kpi(NamedTuple):
+    """A time of the history in figures; no figures where there was nothing to measure."""
+
+    name: str
+    meaning: str
+    mean: float | None
+    median: float | None
+    measured: int
+
+
+def kpis(incidents: Sequence[Incident]) -> list[Kpi]:
+    """Return the times to detect, acknowledge and resolve; each says of how many incidents it speaks."""
+    detected = [each.opened - each.started for each in incidents if not each.is_found]
+    taken = [each.acknowledged - each.opened for each in incidents if each.acknowledged is not None]
+    ended = [each.resolved - each.started for each in incidents if each.resolved is not None]
+    return [
+        _kpi("MTTD", "from the alert's start until people were told", detected),
+        _kpi("MTTA", "from then until somebody acknowledged", taken),
+        _kpi("MTTR", "from the alert's start until its end", ended),
+    ]
+
+
+def _kpi(name: str, meaning: str, values: Sequence[float]) -> Kpi:
+    if not values:
+        return Kpi(name, meaning, None, None, 0)
+    return Kpi(name, meaning, sum(values) / len(values), median(values), len(values))
+
+
+def document(incident: Incident) -> dict[str, Any]:
+    """Return an incident for JSON; times are Unix seconds."""
+    return {
+        "id": incident.id,
+        "alert": incident.name,
+        "severity": incident.severity.value,
+        "escalation": incident.escalation,
+        "fingerprint": incident.fingerprint,
+        "labels": dict(incident.labels),
+        "annotations": dict(incident.annotations),
+        "started": incident.started,
+        "opened": incident.opened,
+        "told": list(incident.told),
+        "acknowledged": incident.acknowledged,
+        "acknowledged_by": incident.acknowledged_by,
+        "resolved": incident.resolved,
+        "is_suppressed": incident.is_suppressed,
+        "returns": incident.returns,
+        "stages": [{"stage": each.stage, "channels": list(each.channels), "at": each.at} for each in incident.stages],
+    }

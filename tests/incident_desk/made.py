@@ -1,0 +1,174 @@
+"""Alerts and incidents for tests, and a desk that runs against a small Alertmanager of their own."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from contract.instruments import Instruments
+from contract.web import Reloader, serve
+from incident_desk.app import make_app
+from incident_desk.config import load_settings
+from incident_desk.desk import Desk
+from incident_desk.incident import Alert, Incident, follow
+from incident_desk.numbers import Numbers
+from incident_desk.store import Store
+
+NOW = 1_800_000_000.0
+GRACE = 600.0
+TOKEN = "made-up-token"
+STAGES = {
+    "immediate": [
+        {"name": "lead", "after": "15m", "channels": ["pagerduty"]},
+        {"name": "head", "after": "45m", "channels": ["email"]},
+    ],
+    "standard": [{"name": "lead", "after": "60m", "channels": ["email"]}],
+}
+
+
+def alert(fingerprint: str = "f1", *, started: float = NOW, ended: float | None = None, **labels: str) -> Alert:
+    """Return an alert that fires, or has ended."""
+    words = {"alertname": "AgentDown", "agent": fingerprint, "severity": "critical", "escalation": "immediate"}
+    return Alert(fingerprint, {**words, **labels}, {"summary": f"{fingerprint} is down"}, started, ended)
+
+
+def incident(**changes: Any) -> Incident:
+    """Return an incident that has just been opened."""
+    opened = follow(None, alert(), NOW, GRACE)
+    assert opened is not None
+    return replace(opened, id=1, **changes)
+
+
+def moment(seconds: float) -> str:
+    """Return a moment as Alertmanager writes it."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def notification(*alerts: Alert) -> bytes:
+    """Return the body of Alertmanager's webhook."""
+    return json.dumps({"version": "4", "status": "firing", "alerts": [_notified(each) for each in alerts]}).encode()
+
+
+def _notified(each: Alert) -> dict[str, Any]:
+    return {
+        "status": "firing" if each.ended is None else "resolved",
+        "labels": dict(each.labels),
+        "annotations": dict(each.annotations),
+        "startsAt": moment(each.started),
+        "endsAt": "0001-01-01T00:00:00Z" if each.ended is None else moment(each.ended),
+        "fingerprint": each.fingerprint,
+    }
+
+
+@dataclass
+class World:
+    """A small Alertmanager and the time; tests change what it holds and whether it answers."""
+
+    now: float = NOW
+    held: dict[str, str] = field(default_factory=dict)
+    """State of each alert that it holds, by fingerprint."""
+    is_down: bool = False
+    posted: list[list[dict[str, Any]]] = field(default_factory=list)
+    url: str = ""
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Answer as Alertmanager does."""
+        if self.is_down:
+            return web.Response(status=503)
+        if request.method == "POST":
+            self.posted.append(await request.json())
+            return web.Response()
+        receivers = [{"name": name} for name in ("slack", "incident-desk")]
+        held = [
+            {**_notified(alert(name)), "status": {"state": state}, "receivers": receivers}
+            for name, state in self.held.items()
+        ]
+        return web.json_response(held)
+
+    def told(self) -> list[tuple[str, bool]]:
+        """Return the stages of the last post, and whether each fires."""
+        return [(each["labels"]["stage"], each["endsAt"] > moment(self.now)) for each in self.posted[-1]]
+
+
+@dataclass
+class Running:
+    """A desk whose rounds a test makes itself."""
+
+    desk: Desk
+    world: World
+    url: str
+    folder: Path
+    session: aiohttp.ClientSession
+
+    async def send(self, body: bytes, token: str = TOKEN) -> int:
+        """Send a notification; return the status of the answer."""
+        headers = {"Authorization": f"Bearer {token}"}
+        async with self.session.post(f"{self.url}/alerts", data=body, headers=headers) as answer:
+            return answer.status
+
+    async def get(self, path: str) -> str:
+        """Return a page that must be there."""
+        async with self.session.get(self.url + path) as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.text()
+
+    async def post(self, path: str, content: dict[str, str], **headers: str) -> tuple[int, str]:
+        """Send a form; return status and text of the answer, redirects not followed."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with self.session.post(self.url + path, data=content, headers=named, allow_redirects=False) as answer:
+            return answer.status, await answer.text()
+
+    async def after(self, seconds: float) -> None:
+        """Let time pass and make a round."""
+        self.world.now += seconds
+        await self.desk.round()
+
+
+@asynccontextmanager
+async def running(folder: Path, world: World | None = None, **changes: Any) -> AsyncIterator[Running]:
+    """Run a desk below a folder; what it kept there before is there again."""
+    world = world or World()
+    app = web.Application()
+    app.router.add_route("*", "/api/v2/alerts", world.handle)
+    alertmanager = await serve(app, drain_seconds=0.1)
+    world.url = alertmanager.url
+    file = write(folder, {"alertmanager": {"url": world.url}, **changes})
+    instruments = Instruments(CollectorRegistry(), "incident_desk")
+    reloader = Reloader(lambda: load_settings(file), instruments)
+    store = Store(reloader.current.desk.database)
+    async with aiohttp.ClientSession() as session, aiohttp.ClientSession() as browser:
+        desk = Desk(reloader.current, store, session, Numbers(instruments), lambda: world.now)
+        reloader.on_change(desk.apply)
+        await desk.apply(reloader.current)
+        server = await serve(make_app(desk, instruments, reloader), drain_seconds=0.1)
+        try:
+            yield Running(desk, world, server.url, folder, browser)
+        finally:
+            await server.close()
+            await alertmanager.close()
+            store.close()
+
+
+def write(folder: Path, changes: dict[str, Any]) -> Path:
+    """Write a configuration and what it names; return its file."""
+    for name in ("webhook_token", "acknowledge_token"):
+        (folder / name).write_text(TOKEN if name == "webhook_token" else "for programs")
+        (folder / name).chmod(0o600)
+    (folder / "escalation.yaml").write_text(yaml.safe_dump({"escalations": STAGES}))
+    config = {
+        "database": "state/incidents.db",
+        "public_url": "http://localhost:9822",
+        "escalation": "escalation.yaml",
+        "webhook": {"token_file": "webhook_token"},
+        **changes,
+    }
+    (folder / "desk.yaml").write_text(yaml.safe_dump(config))
+    return folder / "desk.yaml"

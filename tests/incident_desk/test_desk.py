@@ -1,0 +1,238 @@
+"""The running desk with a small Alertmanager: stages, restarts, silences, what vanishes, what it counts."""
+
+import re
+from pathlib import Path
+
+from incident_desk.incident import Alert
+from tests.incident_desk.made import GRACE, NOW, Running, World, alert, notification, running
+
+QUARTER = 15 * 60.0
+
+
+async def told(desk: Running, *alerts: Alert) -> None:
+    """Let Alertmanager hold alerts and tell the desk of them."""
+    desk.world.held |= {each.fingerprint: "active" for each in alerts}
+    assert await desk.send(notification(*alerts)) == 200
+
+
+async def ended(desk: Running, *alerts: Alert) -> None:
+    """Let alerts end at Alertmanager, and tell the desk."""
+    for each in alerts:
+        desk.world.held.pop(each.fingerprint)
+    assert await desk.send(notification(*alerts)) == 200
+
+
+def stages(desk: Running) -> list[str]:
+    return [each.stage for incident in desk.desk.store.newest(10) for each in incident.stages]
+
+
+async def value(desk: Running, series: str) -> float:
+    found = re.search(rf"^{re.escape(series)} (\S+)$", await desk.get("/metrics"), re.MULTILINE)
+    assert found, series
+    return float(found[1])
+
+
+async def test_stages_are_told_in_their_time_and_kept_alive(tmp_path: Path) -> None:
+    async with running(tmp_path) as desk:
+        await told(desk, alert())
+        await desk.after(QUARTER - 1)
+        assert desk.world.posted == []
+        await desk.after(1)
+        assert desk.world.told() == [("lead", True)]
+        await desk.after(60)
+        assert desk.world.told() == [("lead", True)]
+        await desk.after(2 * QUARTER)
+        assert desk.world.told() == [("lead", True), ("head", True)]
+        labels = {(each["labels"]["stage"], each["startsAt"]) for post in desk.world.posted for each in post}
+        assert len(labels) == 2, "the same alert every time, so that Alertmanager tells once"
+
+
+async def test_acknowledging_ends_what_was_told_and_nothing_follows(tmp_path: Path) -> None:
+    async with running(tmp_path) as desk:
+        await told(desk, alert())
+        await desk.after(QUARTER)
+        desk.desk.acknowledge([1], "Ada")
+        await desk.after(0)
+        assert desk.world.told() == [("lead", False)]
+        count = len(desk.world.posted)
+        await desk.after(3 * QUARTER)
+        assert len(desk.world.posted) == count
+
+
+async def test_the_end_of_the_alert_ends_what_was_told(tmp_path: Path) -> None:
+    async with running(tmp_path) as desk:
+        await told(desk, alert())
+        await desk.after(QUARTER)
+        await ended(desk, alert(ended=desk.world.now))
+        await desk.after(0)
+        assert desk.world.told() == [("lead", False)]
+
+
+async def test_a_restart_tells_no_stage_anew_and_forgets_none(tmp_path: Path) -> None:
+    world = World()
+    async with running(tmp_path, world) as desk:
+        await told(desk, alert())
+        await desk.after(QUARTER)
+        first = world.posted[-1]
+    async with running(tmp_path, world) as desk:
+        await desk.after(10)
+        assert [each["startsAt"] for each in world.posted[-1]] == [each["startsAt"] for each in first]
+        assert stages(desk) == ["lead"]
+        await desk.after(2 * QUARTER)
+        assert world.told() == [("lead", True), ("head", True)]
+
+
+async def test_after_a_long_absence_the_stages_come_one_after_the_other(tmp_path: Path) -> None:
+    world = World()
+    async with running(tmp_path, world) as desk:
+        await told(desk, alert())
+    async with running(tmp_path, world) as desk:
+        await desk.after(10 * QUARTER)
+        assert world.told() == [("lead", True)]
+        await desk.after(2 * QUARTER)
+        assert world.told() == [("lead", True), ("head", True)]
+
+
+async def test_an_end_that_could_not_be_told_is_told_later(tmp_path: Path) -> None:
+    async with running(tmp_path) as desk:
+        await told(desk, alert())
+        await desk.after(QUARTER)
+        desk.world.is_down = True
+        desk.desk.acknowledge([1], "Ada")
+        await desk.after(1)
+        desk.world.is_down = False
+        await desk.after(1)
+        assert desk.world.told() == [("lead", False)]
+        assert await value(desk, 'mcp_incident_alertmanager_requests_total{request="read",result="failure"}') == 1
+
+
+async def test_no_stage_begins_while_alertmanager_cannot_be_asked(tmp_path: Path) -> None:
+    async with running(tmp_path) as desk:
+        await told(desk, alert())
+        desk.world.is_down = True
+        await desk.after(QUARTER)
+        assert stages(desk) == []
+        assert "Alertmanager cannot be asked" in await desk.get("/")
+        desk.world.is_down = False
+        await desk.after(0)
+        assert stages(desk) == ["lead"]
+
+
+async def test_a_silenced_alert_waits_and_counts_anew_when_it_speaks_again(tmp_path: Path) -> None:
+    async with running(tmp_path) as desk:
+        await told(desk, alert())
+        await desk.after(QUARTER)
+        desk.world.held["f1"] = "suppressed"
+        await desk.after(60)
+        assert desk.world.told() == [("lead", False)]
+        await desk.after(3 * QUARTER)
+        assert stages(desk) == ["lead"]
+        desk.world.held["f1"] = "active"
+        await desk.after(0)
+        await desk.after(QUARTER - 1)
+        assert stages(desk) == ["lead"]
+        await desk.after(1)
+        assert stages(desk) == ["lead", "lead"]
+        assert desk.world.told() == [("lead", True)]
+
+
+async def test_what_alertmanager_no_longer_knows_ends_after_a_while(tmp_path: Path) -> None:
+    async with running(tmp_path) as desk:
+        await told(desk, alert())
+        desk.world.held.clear()
+        await desk.after(10)
+        await desk.after(119)
+        assert desk.desk.store.open()
+        await desk.after(1)
+        [incident] = desk.desk.store.newest(1)
+        assert incident.resolved == NOW + 10
+
+
+async def test_alertmanager_started_again_ends_no_escalation(tmp_path: Path) -> None:
+    async with running(tmp_path) as desk:
+        await told(desk, alert())
+        await desk.after(QUARTER)
+        desk.world.held.clear()
+        await desk.after(15)
+        assert desk.world.told() == [("lead", True)]
+        desk.world.held["f1"] = "active"
+        await desk.after(3600)
+        assert desk.desk.store.open()
+
+
+async def test_what_began_while_the_desk_was_down_is_taken_over_at_its_start(tmp_path: Path) -> None:
+    world = World(held={"f1": "active", "f2": "suppressed"})
+    async with running(tmp_path, world) as desk:
+        await desk.after(60)
+        [incident] = desk.desk.store.newest(10)
+        assert (incident.fingerprint, incident.is_found, incident.told) == ("f1", True, ("slack",))
+        assert await value(desk, 'mcp_incident_detect_seconds_count{severity="critical"}') == 0
+        world.held["f3"] = "active"
+        await desk.after(60)
+        assert len(desk.desk.store.newest(10)) == 1, "later ones are told, when people are"
+
+
+async def test_times_are_measured_once_and_ends_when_the_grace_is_over(tmp_path: Path) -> None:
+    world = World()
+    async with running(tmp_path, world) as desk:
+        await told(desk, alert(started=NOW - 20))
+        assert await value(desk, 'mcp_incidents_open{severity="critical"}') == 1
+        assert await value(desk, 'mcp_incident_detect_seconds_sum{severity="critical"}') == 20
+        world.now += 40
+        desk.desk.acknowledge([1], "Ada")
+        desk.desk.acknowledge([1, 99], "Grace")
+        assert await value(desk, 'mcp_incident_acknowledge_seconds_sum{severity="critical"}') == 40
+        await ended(desk, alert(started=NOW - 20, ended=NOW + 40))
+        await desk.after(GRACE - 1)
+        assert await value(desk, 'mcp_incident_resolve_seconds_count{severity="critical"}') == 0
+        await desk.after(1)
+        await desk.after(1)
+        assert await value(desk, 'mcp_incident_resolve_seconds_count{severity="critical"}') == 1
+        assert await value(desk, 'mcp_incident_resolve_seconds_sum{severity="critical"}') == 60
+        assert await value(desk, 'mcp_incidents_open{severity="critical"}') == 0
+    async with running(tmp_path, world) as desk:
+        await desk.after(1)
+        assert await value(desk, 'mcp_incident_resolve_seconds_count{severity="critical"}') == 0
+
+
+async def test_flapping_is_one_incident(tmp_path: Path) -> None:
+    async with running(tmp_path) as desk:
+        for number in range(5):
+            start = NOW + 100 * number
+            desk.world.now = start
+            await told(desk, alert(started=start))
+            desk.world.now = start + 50
+            await ended(desk, alert(started=start, ended=start + 50))
+        [incident] = desk.desk.store.newest(10)
+        assert incident.returns == 4
+
+
+async def test_stages_are_counted_from_zero(tmp_path: Path) -> None:
+    async with running(tmp_path) as desk:
+        series = 'mcp_incident_escalations_total{escalation="immediate",stage="lead"}'
+        assert await value(desk, series) == 0
+        await told(desk, alert())
+        await desk.after(QUARTER)
+        assert await value(desk, series) == 1
+
+
+async def test_stages_may_change_while_it_runs(tmp_path: Path) -> None:
+    async with running(tmp_path) as desk:
+        await told(desk, alert())
+        file = desk.folder / "escalation.yaml"
+        file.write_text(file.read_text().replace("15m", "1m"))
+        async with desk.session.post(f"{desk.url}/-/reload") as answer:
+            assert answer.status == 200
+        await desk.after(60)
+        assert stages(desk) == ["lead"]
+        file.write_text(file.read_text().replace("after: 1m", "after: soon"))
+        async with desk.session.post(f"{desk.url}/-/reload") as answer:
+            assert "escalation.yaml:" in await answer.text()
+
+
+async def test_what_ended_long_ago_is_forgotten(tmp_path: Path) -> None:
+    async with running(tmp_path, keep="1d") as desk:
+        await told(desk, alert())
+        await ended(desk, alert(ended=NOW))
+        await desk.after(90_000)
+        assert desk.desk.store.newest(10) == []

@@ -1,0 +1,92 @@
+"""The database: what was answered for survives a kill, and a file of a newer release is left alone."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from incident_desk.incident import Begun
+from incident_desk.store import Store, StoreError
+from tests.incident_desk.made import NOW, incident
+
+WRITER = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from incident_desk.store import Store
+from tests.incident_desk.made import incident
+store = Store(Path(sys.argv[1]))
+for number in range(1_000_000):
+    with store.transaction():
+        store.save(replace(incident(), id=0, fingerprint=str(number)))
+        store.save(replace(incident(), id=0, fingerprint=f"{number}b"))
+    print(number, flush=True)
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "incidents.db"
+
+
+def test_an_incident_comes_back_as_it_was_kept(file: Path) -> None:
+    store = Store(file)
+    begun = Begun("lead", ("pagerduty", "email"), NOW + 900)
+    with store.transaction():
+        kept = store.save(replace(incident(told=("slack",), acknowledged=NOW, acknowledged_by="Ada", returns=2), id=0))
+        store.save_stage(kept, begun)
+    store.close()
+    again = Store(file)
+    assert again.last("f1") == again.get(kept.id) == replace(kept, stages=(begun,))
+    again.close()
+
+
+def test_what_was_answered_for_survives_a_kill_at_any_moment(file: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", WRITER, file], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        for _ in range(20):
+            writer.stdout.readline()
+        writer.send_signal(signal.SIGKILL)
+        answered = 20 + len(writer.stdout.readlines())
+    store = Store(file)
+    kept = len(store.open())
+    assert kept >= 2 * answered - 2, "a line may be cut by the kill"
+    assert kept % 2 == 0, "both of a transaction or none"
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    store.close()
+
+
+def test_a_failed_transaction_leaves_nothing(file: Path) -> None:
+    store = Store(file)
+    with suppress(ZeroDivisionError), store.transaction():
+        store.save(replace(incident(), id=0))
+        raise ZeroDivisionError
+    assert store.newest(1) == []
+    store.close()
+
+
+def test_the_database_is_for_its_owner_alone(file: Path) -> None:
+    Store(file).close()
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_file_of_a_newer_release_is_refused_unchanged(file: Path) -> None:
+    Store(file).close()
+    connection = sqlite3.connect(file)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(StoreError, match="newer release"):
+        Store(file)
+
+
+def test_a_file_that_is_no_database_is_named(file: Path) -> None:
+    file.parent.mkdir()
+    file.write_text("no database at all, but long enough to be taken for one" * 100)
+    with pytest.raises(StoreError, match=r"incidents\.db cannot be used"):
+        Store(file)
