@@ -12,6 +12,7 @@ from yarl import URL
 from auth_sidecar.app import Sidecar
 from tests.auth_sidecar.agents import Echo
 from tests.auth_sidecar.issuer import mint
+from tests.auth_sidecar.raw import exchange, request_of
 from tests.auth_sidecar.sidecars import Start, call, post, records, samples
 from tests.auth_sidecar.test_cases import modern
 
@@ -164,9 +165,11 @@ async def test_foreign_origins_and_hosts_are_refused_before_anything_else(
 
 
 @pytest.mark.parametrize("query", ["access_token=x", "a=1&ACCESS_TOKEN=x", "access%5Ftoken=x", "access_token"])
-async def test_a_token_in_the_query_string_is_refused(sidecar: Sidecar, echo: Echo, query: str) -> None:
+async def test_a_token_in_the_query_string_is_refused(sidecar: Sidecar, echo: Echo, tmp_path: Path, query: str) -> None:
     status, _, _ = await post(sidecar, mint(), call("search_knowledge"), path=f"/kb/mcp?{query}")
     assert (status, echo.seen) == (401, [])
+    assert records(tmp_path)[0]["reason"] == "malformed_header"
+    assert samples(sidecar.registry, "mcp_auth_authentications_total", reason="malformed_header") == 1
 
 
 @pytest.mark.parametrize("path", ["/kb%2Fmcp", "/kb/mcp/", "/kb/mcp%00", "/KB/mcp", "/other", "/"])
@@ -178,6 +181,19 @@ async def test_an_unknown_path_is_not_found_and_not_passed_on(
         response = await session.post(url, json=call("x"), headers={"Authorization": f"Bearer {mint()}"})
     assert (response.status, echo.seen) == (404, [])
     assert records(tmp_path)[0]["reason"] == "unmapped_operation"
+
+
+@pytest.mark.parametrize(
+    "path", ["/kb/./mcp", "/x/../kb/mcp", "//kb/mcp", "/kb/%2e%2e/kb/mcp", "/kb\\\\mcp", "/kb/mcp;x", "/kb/mcp#/"]
+)
+async def test_dot_segments_and_other_spellings_are_other_paths(
+    sidecar: Sidecar, echo: Echo, tmp_path: Path, path: str
+) -> None:
+    answer = await exchange(sidecar.url, request_of(call("search_knowledge"), path=path))
+    assert (answer.status in (400, 404), echo.seen) == (True, [])
+    (record,) = records(tmp_path)
+    assert record["reason"] in ("unmapped_operation", "malformed_request")
+    assert samples(sidecar.registry, "mcp_audit_events_total", event=record["event"]) == 1
 
 
 async def test_scopes_are_demanded_all_at_once_and_may_include_others(start_sidecar: Start) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import json
+import statistics
+import time
 from pathlib import Path
 
 import aiohttp
@@ -102,6 +104,29 @@ async def test_events_pass_as_they_come(sidecar: Sidecar, echo: Echo) -> None:
             assert await response.content.readexactly(23) == b": keep-alive\n\ndata: 1\n\n"
             gate.set()
             assert await response.content.read() == b"data: 2\n\n"
+
+
+async def test_events_keep_their_spacing(sidecar: Sidecar, echo: Echo) -> None:
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for _ in range(20):
+            await asyncio.sleep(0.02)  # this is what is measured
+            await response.write(f"data: {time.monotonic()}\n\n".encode())
+        return response
+
+    echo.answer = stream
+    headers = {"Authorization": f"Bearer {mint()}"}
+    late = []
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{sidecar.url}/kb/mcp", json=call("search_knowledge"), headers=headers) as response,
+    ):
+        async for line in response.content:
+            if line.startswith(b"data: "):
+                late.append(time.monotonic() - float(line[6:]))
+    assert len(late) == 20
+    assert statistics.median(late) < 0.01  # half the spacing: none waits for the next
 
 
 async def _hang_up(sidecar: Sidecar, echo: Echo, **headers: str) -> tuple[asyncio.Event, asyncio.Event, asyncio.Event]:
