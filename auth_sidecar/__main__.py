@@ -8,14 +8,12 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
-
 from auth_sidecar import audit_commands, explain
 from auth_sidecar.app import Sidecar
 from auth_sidecar.config import load
 from auth_sidecar.identity import new_key
 from auth_sidecar.supervisor import Supervisor
-from auth_sidecar.worker import spare_collector
+from auth_sidecar.worker import process_registry, spare_collector
 from contract import log, tracing
 from contract.config import ConfigError, exit_with
 from contract.web import on_hangup, run
@@ -58,7 +56,7 @@ def allow_connections() -> None:
 
 async def _serve(options: argparse.Namespace, workers: int, stop: asyncio.Event) -> None:
     kind = Supervisor if workers > 1 else Sidecar
-    sidecar = kind(options.config, CollectorRegistry())
+    sidecar = kind(options.config, process_registry())
     await sidecar.start(host=options.host, port=options.port, admin_host=options.host, admin_port=options.admin_port)
     spare_collector()
     on_hangup(sidecar.reloader.reload)

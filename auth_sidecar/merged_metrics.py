@@ -29,8 +29,12 @@ STATES: Mapping[str, Callable[[Iterable[float]], float]] = {
     "mcp_auth_jwks_last_refresh_timestamp_seconds": _oldest,
     "mcp_config_last_reload_successful": min,
     "mcp_config_last_reload_success_timestamp_seconds": min,
+    "process_start_time_seconds": min,
+    "process_open_fds": sum,
+    "process_resident_memory_bytes": sum,
+    "process_virtual_memory_bytes": sum,
 }
-"""Gauges that the least of the workers decides; of any other gauge all workers know the same, or only one has it."""
+"""What a gauge means for all together; of any other gauge all workers know the same, or only one has it."""
 
 
 def snapshot(registry: CollectorRegistry) -> Snapshot:

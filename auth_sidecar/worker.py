@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from auth_sidecar import control
 from auth_sidecar.app import Sidecar
@@ -30,6 +30,14 @@ def spare_collector() -> None:
     """Let what exists now stay; what a request leaves behind is mostly freed without the collector's help."""
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
+
+
+def process_registry() -> CollectorRegistry:
+    """Return a registry that knows of this process itself: its start, memory, files and time."""
+    registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    return registry
 
 
 def main() -> int:
@@ -54,7 +62,7 @@ async def _serve(connection: socket.socket, place: Place, stop: asyncio.Event) -
     # Ctrl-C reaches every process of a terminal; it is the supervisor's to act on.
     asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sidecar = await Sidecar(Path(), CollectorRegistry(), place).start()
+    sidecar = await Sidecar(Path(), process_registry(), place).start()
     spare_collector()
     answering = asyncio.ensure_future(_answer(connection, place, sidecar))
     await stop.wait()
