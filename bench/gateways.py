@@ -16,11 +16,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
 from bench import peers
-from bench.load import PROGRAM_CORE, Contender
+from bench.load import LOAD_CORE, PROGRAM_CORE, Contender
 from bench.processes import started
 from contract.ports import free_port
 
 OURS, HAPROXY, APACHE, NGINX = "sidecar", "HAProxy jwt_verify", "mod_auth_openidc", "nginx proxy_pass"
+ALONE = "the server alone"
 TOKENS = 4000
 CACHED_TOKENS = 1000
 """Fewer than there are tokens, so that no token that is asked about in turn is still remembered."""
@@ -76,14 +77,30 @@ OIDCOAuthVerifyCertFiles bench#{folder}/public.pem
   </RequireAll>
 </Location>
 """
-_NGINX = """
-daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr crit; events {{ worker_connections 4096; }}
+_NGINX_BASE = """
+daemon off; master_process off; pid {folder}/nginx-{port}.pid; error_log stderr crit;
+events {{ worker_connections 4096; }}
 http {{ access_log off; proxy_temp_path {folder}/p; client_body_temp_path {folder}/b; fastcgi_temp_path {folder}/f;
-uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s; keepalive_requests 100000000;
+uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s; keepalive_requests 100000000; default_type application/json;
+"""
+_NGINX = (
+    _NGINX_BASE
+    + """
 upstream behind {{ server 127.0.0.1:{behind}; keepalive 64; keepalive_requests 100000000; }}
 server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://behind; proxy_http_version 1.1;
 proxy_set_header Connection ""; proxy_buffering off; }} }} }}
 """
+)
+_BEHIND = (
+    _NGINX_BASE
+    + """
+server {{ listen 127.0.0.1:{port}; location / {{ return 200 '{answer}'; }} }} }}
+"""
+)
+_ANSWER = (
+    '{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","content":[{"type":"text","text":"Rain."}],'
+    '"isError":false}}'
+)
 
 
 class Gateways:
@@ -125,7 +142,7 @@ class Gateways:
             )
 
     def _sidecar_config(self, behind: int, forward: int) -> dict[str, Any]:
-        route = {"path": PATH, "agent": "b", "agent_type": "planner", "upstream": f"http://127.0.0.1:{behind}/mcp"}
+        route = {"path": PATH, "agent": "b", "agent_type": "planner", "upstream": f"http://127.0.0.1:{behind}{PATH}"}
         return {
             "resource": {"url": RESOURCE},
             "issuers": [{"name": "bench", "issuer": ISSUER, "jwks_file": "jwks.json"}],
@@ -147,8 +164,10 @@ class Gateways:
     def apache(self) -> Iterator[Contender]:
         """Run Apache with mod_auth_openidc as an OAuth 2.0 resource server that verifies tokens by itself."""
         modules = peers.program("apache").parents[1] / "lib/apache2/modules"
-        values = {"modules": modules, "issuer": ISSUER, "resource": RESOURCE}
-        with self._peer("apache", APACHE, _APACHE, "-D", "FOREGROUND", **values) as contender:
+        words = ("-D", "FOREGROUND")
+        with self._peer(
+            "apache", APACHE, _APACHE, *words, modules=modules, issuer=ISSUER, resource=RESOURCE
+        ) as contender:
             self._demand_refusal(contender)
             yield contender
 
@@ -159,14 +178,22 @@ class Gateways:
             yield contender
 
     @contextmanager
-    def _peer(self, program: str, name: str, config: str, *words: str, **values: object) -> Iterator[Contender]:
+    def server(self) -> Iterator[tuple[Contender, int]]:
+        """Run what stands behind proxies, on the core of the load; it answers faster than any of them can ask."""
+        with self._peer("nginx", ALONE, _BEHIND, core=LOAD_CORE, answer=_ANSWER) as contender:
+            yield contender, int(contender.program.url.rpartition(":")[2])
+
+    @contextmanager
+    def _peer(
+        self, program: str, name: str, config: str, *words: str, core: int = PROGRAM_CORE, **values: Any
+    ) -> Iterator[Contender]:
         port = free_port()
-        file = self._folder / f"{program}.conf"
+        file = self._folder / f"{program}-{port}.conf"
         file.write_text(config.format(port=port, folder=self._folder, **values))
         option = "-c" if program == "nginx" else "-f"
         command = [str(peers.program(program)), *words, option, str(file)]
         url, headers, environ = f"http://127.0.0.1:{port}", self._bearer(), peers.environment(program)
-        with started(command, url, ready=PATH, headers=headers, environ=environ, core=PROGRAM_CORE) as running:
+        with started(command, url, ready=PATH, headers=headers, environ=environ, core=core) as running:
             yield Contender(name, running, url + PATH)
 
     def _bearer(self, suffix: str = "") -> Mapping[str, str]:

@@ -15,9 +15,8 @@ from bench import peers
 from bench.processes import Program
 
 PROGRAM_CORE, LOAD_CORE = 0, 1
-ROUNDS = 5
-SECONDS = 2
-WARM_UP_SECONDS = 1
+ROUNDS = 9
+SECONDS = 1
 _SCRIPT = """
 local requests, turn = {}, 0
 function init()
@@ -70,21 +69,21 @@ def take_turns(contenders: Sequence[Contender], asking: Asking, rounds: int = RO
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for contender in contenders:
-            _turn(contender, asking, folder, WARM_UP_SECONDS)
+            _turn(contender, asking, folder)
         for number in range(rounds):
             for contender in contenders[:: -1 if number % 2 else 1]:
-                turns[contender.name].append(_turn(contender, asking, folder, SECONDS))
+                turns[contender.name].append(_turn(contender, asking, folder))
     return turns
 
 
-def _turn(contender: Contender, asking: Asking, folder: Path, seconds: int) -> Turn:
+def _turn(contender: Contender, asking: Asking, folder: Path) -> Turn:
     tokens, script = folder / "tokens", folder / "load.lua"
     tokens.write_text("\n".join(asking.tokens) + "\n", encoding="ascii")
     headers = ", ".join(f'["{name}"] = "{value}"' for name, value in asking.headers.items())
     script.write_text(_SCRIPT % headers, encoding="ascii")
     environ = {**peers.environment("wrk"), "BENCH_TOKENS": str(tokens), "BENCH_BODY": asking.body}
     environ["BENCH_METHOD"] = "POST" if asking.body else "GET"
-    words = ["-t1", f"-c{asking.connections}", f"-d{seconds}s", "--latency", "-s", str(script), contender.url]
+    words = ["-t1", f"-c{asking.connections}", f"-d{SECONDS}s", "--latency", "-s", str(script), contender.url]
     command = ["taskset", "-c", str(LOAD_CORE), str(peers.program("wrk")), *words]
     before = contender.program.cpu_seconds()
     told = subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout  # noqa: S603
@@ -95,12 +94,13 @@ def _turn(contender: Contender, asking: Asking, folder: Path, seconds: int) -> T
     return Turn(
         int(count) / max(used, 0.01),
         int(count) / float(elapsed),
-        _milliseconds(told, "50%"),
-        _milliseconds(told, "99%"),
+        milliseconds(told, "50%"),
+        milliseconds(told, "99%"),
     )
 
 
-def _milliseconds(told: str, quantile: str) -> float:
+def milliseconds(told: str, quantile: str) -> float:
+    """Return a quantile of the latencies that wrk tells."""
     distribution = told.partition("Latency Distribution")[2]
     number, unit = re.findall(rf"{quantile}\s+([0-9.]+)(us|ms|s)", distribution)[0]
     return float(number) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]

@@ -81,9 +81,9 @@ def started(
 
 
 @contextmanager
-def targets(*options: str, core: int | None = None) -> Iterator[int]:
+def targets(*options: str) -> Iterator[int]:
     """Run what is probed (bench/targets.py) and yield its first port."""
-    command = _on_core(core, [sys.executable, "-m", "bench.targets", *options])
+    command = [sys.executable, "-m", "bench.targets", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own program
         try:
             assert process.stdout is not None  # noqa: S101 - it is a pipe

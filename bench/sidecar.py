@@ -15,19 +15,17 @@ from typing import NamedTuple
 
 import aiohttp
 
-from bench.gateways import APACHE, HAPROXY, NGINX, OURS, Gateways
-from bench.load import LOAD_CORE, Asking, Contender, Turns, take_turns
-from bench.processes import Program, targets
+from bench.gateways import ALONE, APACHE, HAPROXY, NGINX, OURS, Gateways
+from bench.load import Asking, Turns, take_turns
 from bench.report import Measure, compared, measured
 
 STREAMS = 1000
 ASKED = {"X-Forwarded-Method": "POST", "X-Forwarded-Uri": "/bench/mcp", "X-Forwarded-Host": "localhost"}
-DIRECT = "directly"
-_CALL = (
+CALL = (
     '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search","arguments":{"query":"weather"},"_meta":'
     '{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}'
 )
-_CALL_HEADERS = {
+CALL_HEADERS = {
     "Host": "localhost", "Content-Type": "application/json", "Accept": "application/json, text/event-stream",
     "MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": "search",
 }  # fmt: skip
@@ -67,11 +65,10 @@ def _decisions(gateways: Gateways) -> Iterator[Measure]:
 def _proxy(gateways: Gateways) -> Iterator[Measure]:
     """Send small calls through ours and through nginx, and to the server behind alone."""
     with ExitStack() as stack:
-        behind = stack.enter_context(targets(core=LOAD_CORE))
+        alone, behind = stack.enter_context(gateways.server())
         ours, _ = stack.enter_context(gateways.sidecar(behind))
         nginx = stack.enter_context(gateways.nginx(behind))
-        alone = Contender(DIRECT, Program(os.getpid()), f"http://127.0.0.1:{behind}/mcp")
-        many = Asking(gateways.tokens[:1], _CALL_HEADERS, body=_CALL)
+        many = Asking(gateways.tokens[:1], CALL_HEADERS, body=CALL)
         turns = take_turns([ours, nginx], many)
         field = "per_cpu_second"
         row = measured("proxied calls", turns.of(field, OURS), "/CPU s", {NGINX: turns.of(field, NGINX)})
@@ -83,7 +80,7 @@ def _proxy(gateways: Gateways) -> Iterator[Measure]:
 def _added(turns: Turns) -> Iterator[Measure]:
     """Tell how much later answers come than without a proxy, by the quietest turn of each: other work only adds."""
     for field, name, budget in (("p50_milliseconds", "p50", 0.5), ("p99_milliseconds", "p99", None)):
-        base = min(turns.of(field, DIRECT))
+        base = min(turns.of(field, ALONE))
         ours, theirs = ([latency - base for latency in turns.of(field, proxy)] for proxy in (OURS, NGINX))
         row = measured(f"proxy adds at {name}, one client, quietest turn", ours, "ms", {NGINX: [min(theirs)]})
         yield row._replace(value=min(ours), at_most=budget)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import bench.__main__ as program
-from bench.load import _milliseconds
+from bench.load import milliseconds
 from bench.processes import started, targets
 from bench.report import Measure, compared, measured, table
 from tests.e2e.stack import until
@@ -115,7 +115,7 @@ def _runs(pid: str) -> bool:
     return status.exists() and "State:\tZ" not in status.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("told", "milliseconds"), [("322.00us", 0.322), ("5.93ms", 5.93), ("1.20s", 1200.0)])
-def test_latencies_of_wrk_are_milliseconds(told: str, milliseconds: float) -> None:
+@pytest.mark.parametrize(("told", "expected"), [("322.00us", 0.322), ("5.93ms", 5.93), ("1.20s", 1200.0)])
+def test_latencies_of_wrk_are_milliseconds(told: str, expected: float) -> None:
     page = f"Req/Sec  4.66k  250%  73.80%\n  Latency Distribution\n     50%    {told}\n     99%  2.00s\n"
-    assert _milliseconds(page, "50%") == pytest.approx(milliseconds)
+    assert milliseconds(page, "50%") == pytest.approx(expected)
