@@ -20,7 +20,7 @@ from auth_sidecar.audit_chain import Sealer
 from auth_sidecar.audit_export import FORMATS
 from auth_sidecar.audit_verify import Witness
 from auth_sidecar.config import SidecarConfig, load
-from auth_sidecar.encryption import SALT, KeyRing
+from auth_sidecar.encryption import SALT, KeyRing, SealError
 from auth_sidecar.key_source import describe
 from auth_sidecar.reseal import Reseal
 from contract.config import ConfigError, exit_with
@@ -92,11 +92,19 @@ def _query(options: argparse.Namespace, folder: Path, ring: KeyRing | None) -> i
     chains = [_records(path, options.since, options.until, wanted) for path in audit_chain.chains(folder).values()]
     for record in heapq.merge(*chains, key=operator.itemgetter("ts")):
         if ring and isinstance(record.get("sealed"), dict):
-            record.update(ring.decrypt(record["sealed"]))
-            record.pop(SALT, None)
+            _unseal(record, ring)
         sys.stdout.buffer.write(orjson.dumps(convert(record)) + b"\n")
     sys.stdout.flush()
     return 0
+
+
+def _unseal(record: dict[str, Any], ring: KeyRing) -> None:
+    """Put what is sealed into a record; it stays sealed, and standard error says so, where no key opens it."""
+    try:
+        record.update(ring.decrypt(record["sealed"]))
+        record.pop(SALT, None)
+    except SealError as error:
+        print(f"record {record.get('seq')}: {error}", file=sys.stderr)
 
 
 def _records(

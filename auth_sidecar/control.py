@@ -4,6 +4,7 @@ The end of the connection tells each side that the other has gone, whatever it d
 """
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import socket
@@ -49,9 +50,12 @@ class Questions:
         finally:
             self._open.pop(number, None)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End the connection."""
         self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+        await self._reading
 
     async def _read(self) -> None:
         try:

@@ -1,5 +1,6 @@
 """The place of a worker: which one it is, what it inherits from the supervisor, and the configuration in force."""
 
+import os
 import pickle
 import secrets
 import socket
@@ -90,13 +91,19 @@ class Shared:
     def __init__(self, settings: Settings, traffic: list[socket.socket], forward: list[socket.socket]) -> None:
         """Make the tables; the sockets of both ports are one for each worker, or none."""
         limits = settings.sidecar.limits
-        self.sockets = [*traffic, *forward]
         self._traffic, self._forward = traffic, forward
         self._lockouts = SharedTable.create(limits.lockout.max_clients)
         self._rates = SharedTable.create(
             limits.rate.max_clients if limits.rate else Rate.model_fields["max_clients"].default
         )
         self._secret = secrets.token_bytes(32)
+
+    def close(self) -> None:
+        """Let go of everything; the workers have theirs."""
+        for listener in (*self._traffic, *self._forward):
+            listener.close()
+        os.close(self._lockouts)
+        os.close(self._rates)
 
     def birth(self, number: int, settings: Settings) -> Birth:
         """Return what a worker is to be told."""

@@ -39,6 +39,10 @@ START_SECONDS = 60.0
 """Longest time a worker takes until it answers."""
 LOOK_SECONDS = 5.0
 """How often workers are asked for their metrics; what one has counted since is lost with it, its records are not."""
+ANSWER_SECONDS = 5.0
+"""How long a worker may take to tell its metrics."""
+MOST_MISSES = 6
+"""Times in a row that a worker may not do so; then it is held to hang, and another takes its place."""
 QUICK_SECONDS = 10.0
 """A worker that lives shorter than this has its successor wait."""
 LONGEST_WAIT_SECONDS = 30.0
@@ -53,10 +57,19 @@ class Worker:
         self.process = process
         self.questions = questions
         self.is_ready = False
+        self.misses = 0
 
     async def ask(self, question: str, about: object = None, seconds: float = 10.0) -> Any:
         """Return its answer; raises OSError."""
         return await self.questions.ask(question, about, seconds)
+
+    def missed(self) -> None:
+        """Note that it did not tell its metrics, and end it when that happens too often."""
+        self.is_ready = False
+        self.misses += 1
+        if self.misses >= MOST_MISSES and self.process.returncode is None:
+            logger.error("a worker hangs and is ended", extra={"pid": self.process.pid})
+            self.process.kill()
 
 
 class Supervisor:
@@ -190,7 +203,7 @@ class Supervisor:
 
     async def _died(self, number: int, worker: Worker, code: int) -> None:
         self._workers.pop(number, None)
-        worker.questions.close()
+        await worker.questions.close()
         if self._is_ending:
             return
         self._metrics.ended(str(number))
@@ -202,13 +215,13 @@ class Supervisor:
 
     async def _end_workers(self) -> None:
         # A socket that is still open here would go on taking connections that nobody answers.
-        for listener in self._shared.sockets:
-            listener.close()
+        self._shared.close()
         drain = self.settings.sidecar.drain + END_SECONDS
         for worker in self._workers.values():
             with suppress(ProcessLookupError):
                 worker.process.terminate()
         await asyncio.gather(*(_ended(worker.process, drain) for worker in self._workers.values()))
+        await asyncio.gather(*(worker.questions.close() for worker in self._workers.values()))
 
     # Metrics, reload, revocations
 
@@ -218,11 +231,17 @@ class Supervisor:
             await self._ask_for_metrics()
 
     async def _ask_for_metrics(self) -> None:
-        workers = list(self._workers.items())
-        await asyncio.gather(*(self._take_metrics(*pair) for pair in workers), return_exceptions=True)
+        async def one(number: int, worker: Worker) -> None:
+            try:
+                await self._take_metrics(number, worker, ANSWER_SECONDS)
+            except OSError:
+                worker.missed()
 
-    async def _take_metrics(self, number: int, worker: Worker, seconds: float = 5.0) -> None:
+        await asyncio.gather(*(one(*pair) for pair in list(self._workers.items())))
+
+    async def _take_metrics(self, number: int, worker: Worker, seconds: float) -> None:
         worker.is_ready, taken = await worker.ask("metrics", seconds=seconds)
+        worker.misses = 0
         if self._workers.get(number) is worker:
             self._metrics.keep(str(number), taken)
             self._count.set(len(self._workers))

@@ -78,6 +78,12 @@ async def test_an_old_key_is_needed_no_more_and_the_witness_still_agrees(
     )
     await watch.look()
     await calls(start_sidecar, tmp_path, 20, old, new)
+    words = use(tmp_path, new)  # too early
+    assert await asyncio.to_thread(main, ["audit", "verify", *words]) == 1
+    assert "20 records have sealed fields whose key is not among encryption_keys" in capsys.readouterr().out
+    assert main(["audit", "query", *words, "--unseal", "--event", "authz_allow"]) == 0
+    printed = capsys.readouterr()
+    assert (printed.out.count('"arguments"'), printed.err.count("cannot be opened with the key 'old'")) == (20, 20)
     words = use(tmp_path, old, new)
     old_files = {path: path.stat().st_mtime_ns for path in audit_chain.segments(tmp_path / "audit")}
     assert await asyncio.to_thread(main, ["audit", "reseal", *words]) == 0

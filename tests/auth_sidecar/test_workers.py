@@ -16,7 +16,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from auth_sidecar import audit_chain
+from auth_sidecar import audit_chain, supervisor
 from auth_sidecar.__main__ import main
 from auth_sidecar.audit_chain import Sealer
 from auth_sidecar.audit_verify import verify
@@ -299,6 +299,28 @@ async def test_the_end_waits_for_open_requests_and_leaves_nothing(tmp_path: Path
             assert await sidecar.process.wait() == 0
         assert not any(map(is_alive, workers))
     assert all(length >= 2 for length in lengths(tmp_path).values())
+
+
+async def test_a_worker_that_hangs_is_replaced(
+    tmp_path: Path, idp: Idp, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(supervisor, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(supervisor, "MOST_MISSES", 2)
+    options = {"workers": WORKERS, "revocations_file": "revoked.json"}
+    file = sidecars.write(tmp_path, configuration(idp.url, echo.url, **options))
+    started = await supervisor.Supervisor(file, CollectorRegistry()).start(port=0, admin_port=0)
+    try:
+        victim = children(os.getpid())[0]
+        os.kill(victim, signal.SIGSTOP)
+        await until(lambda: not is_alive(victim) and len(children(os.getpid())) == WORKERS)
+        async with asyncio.timeout(20), aiohttp.ClientSession() as session:
+            while (await session.get(f"{started.admin_url}/-/ready")).status != 200:
+                await asyncio.sleep(0.05)
+        assert sidecars.samples(started.registry, "mcp_sidecar_worker_deaths_total") == 1
+    finally:
+        await started.close()
+    assert children(os.getpid()) == []
 
 
 async def test_a_second_sidecar_on_the_same_port_or_log_does_not_start(tmp_path: Path, idp: Idp, echo: Echo) -> None:
