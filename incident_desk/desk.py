@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -44,7 +44,7 @@ class Desk:
         self._missing: dict[int, float] = {}
         self._has_looked_back = False
         self._news = asyncio.Event()
-        self._show_open()
+        self.numbers.are_open(store.open())
 
     async def apply(self, settings: Settings) -> None:
         """Put a configuration into force; the database stays where it was opened."""
@@ -67,7 +67,7 @@ class Desk:
                     opened.append(self.store.save(replace(changed, is_found=is_found)))
         for incident in opened:
             self.numbers.opened(incident)
-        self._show_open()
+        self.numbers.are_open(self.store.open())
         self._news.set()
 
     def acknowledge(self, identities: Iterable[int], by: str) -> list[Incident]:
@@ -101,10 +101,10 @@ class Desk:
         """Look once at what Alertmanager holds and tell it what is due."""
         api = self.settings.desk.alertmanager
         try:
-            held = await self._counted("read", alertmanager_api.read(self._session, api.url, api.timeout))
-            self._look_back(held)
-            self._watch({alert.fingerprint: self._without_own(alert) for alert in held})
-            self._begin({alert.fingerprint for alert in held})
+            found = await self._counted("read", alertmanager_api.read(self._session, api.url, api.timeout))
+            self._look_back(found)
+            held = {alert.fingerprint: self._without_own(alert) for alert in found}
+            self._begin(self._watch(held), held)
             await self._tell()
             self.problem = ""
         except UnreachableError as error:
@@ -130,9 +130,9 @@ class Desk:
             self.take((a for a in held if own in a.receivers and not a.is_suppressed), is_found=True)
             self._has_looked_back = True
 
-    def _watch(self, held: dict[str, Alert]) -> None:
-        """Note which open incidents are silenced, and end those that Alertmanager no longer knows."""
-        now, missing = self.clock(), {}
+    def _watch(self, held: Mapping[str, Alert]) -> list[Incident]:
+        """Note which open incidents are silenced, end those that Alertmanager no longer knows, return the others."""
+        now, missing, left = self.clock(), {}, []
         with self.store.transaction():
             for incident in self.store.open():
                 alert = held.get(incident.fingerprint)
@@ -140,19 +140,20 @@ class Desk:
                     changed = observed(incident, alert, now)
                 else:
                     missing[incident.id] = since = self._missing.get(incident.id, now)
-                    changed = (
-                        resolved(incident, since, now) if now - since >= self.settings.desk.missing_after else incident
-                    )
+                    is_over = now - since >= self.settings.desk.missing_after
+                    changed = resolved(incident, since, now) if is_over else incident
                 if changed != incident:
                     self.store.save(changed)
+                left += [changed] if changed.is_open else []
         self._missing = missing
-        self._show_open()
+        self.numbers.are_open(left)
+        return left
 
-    def _begin(self, held: set[str]) -> None:
+    def _begin(self, incidents: Iterable[Incident], held: Container[str]) -> None:
         """Begin the stages that are due; they are on disk before anybody is told."""
         now = self.clock()
         with self.store.transaction():
-            for incident in self.store.open():
+            for incident in incidents:
                 due = escalation.next_due(incident, self.settings.escalations.stages(incident.escalation))
                 if due and due.at <= now and incident.fingerprint in held:
                     self.store.save_stage(incident, Begun(due.stage.name, due.stage.channels, now))
@@ -194,6 +195,3 @@ class Desk:
         """Return an alert with the receivers that are people."""
         own = (self.settings.desk.alertmanager.receiver, NOBODY)
         return replace(alert, receivers=tuple(name for name in alert.receivers if name not in own))
-
-    def _show_open(self) -> None:
-        self.numbers.are_open(self.store.open())

@@ -75,7 +75,7 @@ def alert(incident: Incident, begun: Begun, public_url: str, now: float) -> dict
 
 def _description(incident: Incident, begun: Begun) -> str:
     lines = [incident.annotations.get("description", "").strip()]
-    lines.append(f"{incident.name} fires since {_clock(incident.started)}.")
+    lines.append(f"{incident.name} has fired since {_clock(incident.started)}.")
     if incident.told:
         lines.append(f"Told at {_clock(incident.opened)}: {', '.join(incident.told)}.")
     reached = [each for each in current(incident) if each.at <= begun.at]

@@ -1,12 +1,13 @@
 """The incidents on disk: SQLite in WAL mode, so that a kill at any moment loses nothing that was answered for."""
 
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from incident_desk.incident import Begun, Incident
 
@@ -130,7 +131,7 @@ class Store:
         """Write a stage of an incident."""
         self._connection.execute(
             "INSERT OR REPLACE INTO stages (incident, stage, channels, at, is_live) VALUES (?, ?, ?, ?, ?)",
-            (incident.id, begun.stage, json.dumps(begun.channels), begun.at, int(begun.is_live)),
+            (incident.id, begun.stage, _json(begun.channels), begun.at, int(begun.is_live)),
         )
 
     def take_uncounted(self, resolved_before: float) -> list[Incident]:
@@ -153,8 +154,8 @@ class Store:
     def _stages(self, identities: Sequence[int]) -> dict[int, list[Begun]]:
         found: dict[int, list[Begun]] = {}
         query = "SELECT * FROM stages WHERE incident IN (SELECT value FROM json_each(?)) ORDER BY at, rowid"
-        for row in self._connection.execute(query, (json.dumps(list(identities)),)):
-            begun = Begun(row["stage"], tuple(json.loads(row["channels"])), row["at"], bool(row["is_live"]))
+        for row in self._connection.execute(query, (_json(list(identities)),)):
+            begun = Begun(row["stage"], tuple(orjson.loads(row["channels"])), row["at"], bool(row["is_live"]))
             found.setdefault(row["incident"], []).append(begun)
         return found
 
@@ -171,15 +172,19 @@ class Store:
             )
 
 
+def _json(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
 def _unusable(file: Path, error: Exception) -> StoreError:
     return StoreError(f"{file} cannot be used: {error}; check the folder's owner, or move the file away")
 
 
 def _values(incident: Incident) -> tuple[Any, ...]:
     written = {
-        "labels": json.dumps(dict(incident.labels)),
-        "annotations": json.dumps(dict(incident.annotations)),
-        "told": json.dumps(incident.told),
+        "labels": _json(dict(incident.labels)),
+        "annotations": _json(dict(incident.annotations)),
+        "told": _json(incident.told),
         "is_found": int(incident.is_found),
         "is_suppressed": int(incident.is_suppressed),
     }
@@ -191,9 +196,9 @@ def _incident(row: sqlite3.Row, stages: Iterable[Begun]) -> Incident:
     return Incident(
         **{
             **plain,
-            "labels": json.loads(row["labels"]),
-            "annotations": json.loads(row["annotations"]),
-            "told": tuple(json.loads(row["told"])),
+            "labels": orjson.loads(row["labels"]),
+            "annotations": orjson.loads(row["annotations"]),
+            "told": tuple(orjson.loads(row["told"])),
             "is_found": bool(row["is_found"]),
             "is_suppressed": bool(row["is_suppressed"]),
             "stages": tuple(stages),

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from alertmanager import reach
+from alertmanager.desk_routing import DESK
 from alertmanager.receivers import Receivers
 from rules.conditions import Condition
 from tests.tools import tool
@@ -43,8 +45,9 @@ def test_a_policy_of_ones_own_takes_one_block_a_runbook_and_the_commands_shown(p
         for command in text.splitlines() if kind == "sh" else ():
             done = run(command, project)
             assert done.returncode == 0, (command, done.stdout, done.stderr)
-    config = (project / "alertmanager/generated/alertmanager.yml").read_text()
-    assert config.count("QueueTooLong") == 2
+    config = yaml.safe_load((project / "alertmanager/generated/alertmanager.yml").read_text())
+    reached = reach.receivers(config["route"], {"alertname": "QueueTooLong", "severity": "major"})
+    assert reached == ["slack", "email", DESK]
     assert (project / "staging/rules/queue_too_long.yaml").is_file()
 
 
