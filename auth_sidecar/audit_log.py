@@ -93,6 +93,7 @@ class AuditLog:
         self._broken.set(not recovered.is_whole)
         notes = {"torn_bytes": recovered.torn_bytes} if recovered.torn_bytes else {}
         self._start_segment("start" if recovered.is_whole else "chain broken", **notes)
+        self._show()
 
     def submit(self, event: AuditEvent, body: bytes, done: Done) -> None:
         """Add a record (see `audit_chain.fragment`) to the next batch; `done` is called when it is written or not."""
@@ -169,16 +170,17 @@ class AuditLog:
         if link is None:
             self._errors.inc(len(batch))
         else:
-            self._advance(link)
+            self.link = link
             for event, count in Counter([event for event, _, _ in batch]).items():
                 self._events[event].inc(count)
+        self._show()
         for _, _, done in batch:
             done(link is not None)
 
-    def _advance(self, link: Link) -> None:
-        self.link = link
-        self._length.set(link.length)
-        self._head.set(link.head_number)
+    def _show(self) -> None:
+        """Tell the witness where the chain stands; never from the writing thread, so that both numbers go together."""
+        self._length.set(self.link.length)
+        self._head.set(self.link.head_number)
 
     def _rotate_if_due(self) -> None:
         is_full = self._size >= self._rotation.max_bytes
@@ -216,7 +218,7 @@ class AuditLog:
         lines, link = self.sealers[0].seal(self.link, self._timestamp(), [body])
         self._append(lines[0])
         self._events[AuditEvent.ADMIN].inc()
-        self._advance(link)
+        self.link = link
 
     def _timestamp(self) -> str:
         moment = datetime.datetime.fromtimestamp(self._clock(), datetime.UTC)

@@ -392,6 +392,25 @@ async def test_the_folder_of_the_log_is_nobody_elses(tmp_path: Path) -> None:
     assert all(file.stat().st_mode & 0o777 == 0o600 for file in (tmp_path / "log").iterdir())
 
 
+async def test_length_and_head_that_are_told_belong_together_at_every_moment(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    made = AuditLog(
+        tmp_path, [KEY.encode()], Instruments(registry, "sidecar"), clock=time.time, durability=Durability.FSYNC,
+        rotation=Rotation(max_bytes=1),
+    )  # fmt: skip
+    made.open()
+    told = set()
+    body = audit_chain.fragment({"event": "authz_allow"})
+    for _ in range(50):
+        writing = asyncio.ensure_future(made.append(AuditEvent.AUTHZ_ALLOW, body))
+        while not writing.done():
+            told.add((samples(registry, "mcp_audit_chain_length"), samples(registry, "mcp_audit_chain_head")))
+            await asyncio.sleep(0)
+    await made.close()
+    assert len(told) >= 50
+    assert problems(tmp_path, *(Witness(1.0, int(length), int(head)) for length, head in told)) == []
+
+
 async def test_the_log_can_be_written_with_fsync(start_sidecar: Start, tmp_path: Path) -> None:
     sidecar = await start_sidecar(audit={"folder": "audit", "key_file": "audit_key", "durability": "fsync"})
     token = mint()
