@@ -69,7 +69,6 @@ def alert(incident: Incident, begun: Begun, public_url: str, now: float) -> dict
         },
         "startsAt": _moment(begun.at),
         "endsAt": _moment(max(ends, begun.at)),
-        "generatorURL": f"{public_url.rstrip('/')}/acknowledge?incident={incident.id}",
     }
 
 
@@ -80,6 +79,8 @@ def _description(incident: Incident, begun: Begun) -> str:
         lines.append(f"Told at {_clock(incident.opened)}: {', '.join(incident.told)}.")
     reached = [each for each in current(incident) if each.at <= begun.at]
     lines += [f"Told at {_clock(each.at)}, stage {each.stage}: {', '.join(each.channels)}." for each in reached]
+    if incident.acknowledged is not None:
+        lines.append(f"Acknowledged at {_clock(incident.acknowledged)} by {incident.acknowledged_by}.")
     return "\n".join(line for line in lines if line)
 
 

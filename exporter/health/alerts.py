@@ -3,6 +3,7 @@
 import datetime
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 
@@ -27,7 +28,7 @@ class Alert:
     since: datetime.datetime
     labels: dict[str, str]
     links: dict[str, str] = field(default_factory=dict)
-    """Runbook, dashboard and source, http and https only."""
+    """Runbook, dashboard, source and where to acknowledge, http and https only."""
     is_suppressed: bool = False
     """Silenced or inhibited: nobody is told."""
 
@@ -66,6 +67,8 @@ def _alert(item: dict[str, Any]) -> Alert:
     labels, annotations = _texts(item.get("labels")), _texts(item.get("annotations"))
     links = {"runbook": annotations.get("runbook_url"), "dashboard": annotations.get("dashboard_url")}
     links["query"] = str(item.get("generatorURL") or "")
+    if acknowledge := annotations.get("acknowledge_url"):
+        links["acknowledge"] = f"{acknowledge}?{urlencode(labels)}"
     state = _texts(item.get("status")).get("state", "active")
     return Alert(
         name=labels.get("alertname", "unnamed"),

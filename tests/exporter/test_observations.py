@@ -3,6 +3,7 @@
 import datetime
 import json
 from typing import Any
+from urllib.parse import parse_qsl
 
 import aiohttp
 import pytest
@@ -55,6 +56,16 @@ async def test_alerts_are_read_worst_and_oldest_first(session: aiohttp.ClientSes
     assert read_alerts[0].since == datetime.datetime(2026, 11, 20, 12, 1, tzinfo=datetime.UTC)
     assert read_alerts[0].links["runbook"] == "http://localhost:9820/runbooks/Early"
     assert [one.is_critical for one in read_alerts] == [True, True, False, False, False]
+
+
+async def test_an_alert_leads_to_where_exactly_it_is_acknowledged(session: aiohttp.ClientSession) -> None:
+    open_alert = alert("Open")
+    open_alert["annotations"]["acknowledge_url"] = "http://localhost:9822/acknowledge"
+    open_alert["labels"]["agent"] = "a&b=c"
+    (found,) = await read(session, open_alert)
+    path, _, query = found.links["acknowledge"].partition("?")
+    assert path == "http://localhost:9822/acknowledge"
+    assert dict(parse_qsl(query)) == found.labels
 
 
 async def test_links_that_no_browser_should_follow_are_left_out(session: aiohttp.ClientSession) -> None:

@@ -90,7 +90,8 @@ def test_the_alert_of_a_stage_names_what_who_and_where_to_acknowledge() -> None:
 
 def test_the_alert_of_a_stage_lives_while_it_is_due_and_then_ends() -> None:
     fires = incident(stages=(begun(LEAD, NOW + 900),))
-    over = replace(fires, acknowledged=NOW + 1000)
+    over = replace(fires, acknowledged=NOW + 1000, acknowledged_by="Ada")
     assert told(fires)["endsAt"] == "2027-01-15T08:25:00+00:00"
     assert told(over, NOW + 1000)["endsAt"] == "2027-01-15T08:16:40+00:00"
     assert told(fires)["labels"] == told(over, NOW + 1000)["labels"]
+    assert told(over, NOW + 1000)["annotations"]["description"].endswith("Acknowledged at 08:16:40 UTC by Ada.")
