@@ -122,7 +122,7 @@ def unhealthy_agents() -> Panel:
         Column("agent", "Agent", link=link("agents", "agent")),
         Column("Value", "Healthy last", unit="dateTimeFromNow", texts={"0": "never"}),
     ]
-    return rows(about, columns, query).sized(16, 8)
+    return rows(about, columns, query).sized(16, 9)
 
 
 def healthy_by_type() -> Panel:
@@ -168,8 +168,8 @@ def probe_latency() -> Panel:
 
 def slowest(limits: Limits) -> Panel:
     """Which agents answer slowest."""
-    about = About("Slowest agents now", "The ten chosen agents whose last probe took longest.", NoData.EXPORTER)
-    query = Query(f"topk(10, max by (agent) (mcp_agent_probe_duration_seconds{{{ONE_AGENT}}}))", "{{agent}}")
+    about = About("Slowest agents now", "The eight chosen agents whose last probe took longest.", NoData.EXPORTER)
+    query = Query(f"topk(8, max by (agent) (mcp_agent_probe_duration_seconds{{{ONE_AGENT}}}))", "{{agent}}")
     return bars(about, query, unit="s", limit=limits.find("agent_slow")).sized(12)
 
 
@@ -226,7 +226,7 @@ def drift() -> Panel:
         Column("change", "Change"),
         Column("Value", "Tools"),
     ]
-    return rows(about, columns, query).sized(12, 8)
+    return rows(about, columns, query).sized(12, 9)
 
 
 def eras() -> Panel:

@@ -32,14 +32,15 @@ def firing_list(limits: Limits) -> Panel:
     told = f'label_replace({since}, "told", "$1", "alertname", "(.+)")'
     query = Query(f"1000 * max by (severity, alertname, resource, subject, told) ({told})")
     columns = [
-        Column("severity", "Severity", colours={word: MEANING[word] for word in SEVERITIES}),
-        Column("alertname", "Alert"),
+        Column("severity", "Severity", colours={word: MEANING[word] for word in SEVERITIES}, width=90),
+        Column("alertname", "Alert", width=190),
         Column("subject", "About"),
-        Column("resource", "Resource"),
-        Column("Value", "Since", unit="dateTimeFromNow"),
+        Column("resource", "Resource", width=90),
+        Column("Value", "Since", unit="dateTimeFromNow", width=130),
         Column("told", "Told", texts=limits.channels()),
     ]
-    return rows(about, columns, query)
+    # By the alphabet critical comes first, minor last.
+    return rows(about, columns, query, sort_by="Severity", descending=False)
 
 
 def firing_history() -> Panel:

@@ -1,5 +1,6 @@
-"""What is marked on every time axis: alerts while they fire, configurations that were reloaded, faults of the demo."""
+"""What is marked on every time axis: alerts that fire and end, configurations that are read, faults of the demo."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,16 +24,21 @@ class PrometheusAnnotation(models.AnnotationQuery):
 
 def common() -> list[models.AnnotationQuery]:
     """Return the annotations of every dashboard."""
-    return [alerts(), reloads(), demo_faults()]
+    return [alerts("fired", Colour.BAD), alerts("resolved", Colour.GOOD), reloads(), demo_faults()]
 
 
-def alerts() -> models.AnnotationQuery:
-    """Mark each alert from its firing to its resolution."""
+def alerts(turn: str, colour: Colour) -> models.AnnotationQuery:
+    """Mark when alerts fired or were resolved: lines, because the shade of a long alert would lie on every graph."""
+    firing = f"max by (alertname, severity, component, subject) ({first_label(FIRING, 'subject', SUBJECTS)})"
     return PrometheusAnnotation(
-        "Alerts",
-        Colour.BAD,
-        f"max by (alertname, severity, component, subject) ({first_label(FIRING, 'subject', SUBJECTS)})",
-        {"titleFormat": "{{alertname}}", "textFormat": "{{severity}}: {{subject}}", "tagKeys": "severity,component"},
+        f"Alerts {turn}",
+        colour,
+        _begins(firing) if turn == "fired" else _ends(firing),
+        {
+            "titleFormat": f"{{{{alertname}}}} {turn}",
+            "textFormat": "{{severity}}: {{subject}}",
+            "tagKeys": "severity,component",
+        },
     )
 
 
@@ -47,10 +53,27 @@ def reloads() -> models.AnnotationQuery:
 
 
 def demo_faults() -> models.AnnotationQuery:
-    """Mark each fault of the demo from its break to its healing."""
+    """Mark when the demo was broken on purpose, and when it was healed."""
+    broken = "max by (fault) (mcp_demo_fault_active) == 1"
+    turns = {"broken": _begins(f"({broken})"), "healed": _ends(f"({broken})")}
+    marked = (f'label_replace({expr}, "turn", "{turn}", "", "")' for turn, expr in turns.items())
     return PrometheusAnnotation(
         "Demo faults",
         Colour.WARNING,
-        "max by (fault) (mcp_demo_fault_active) == 1",
-        {"titleFormat": "Demo fault {{fault}}", "textFormat": "broken on purpose; make demo-heal ends it"},
+        " or ".join(marked),
+        {"titleFormat": "Demo {{turn}}: {{fault}}", "textFormat": "On purpose, by make demo-break and demo-heal."},
     )
+
+
+def _begins(state: str) -> str:
+    """Return where a state is and was not one step ago."""
+    return f"({state}) unless ({_before(state)})"
+
+
+def _ends(state: str) -> str:
+    """Return where a state was one step ago and is not."""
+    return f"({_before(state)}) unless ({state})"
+
+
+def _before(state: str) -> str:
+    return re.sub(r"(ALERTS{[^}]*}|mcp_demo_fault_active)", r"\1 offset $__interval", state)

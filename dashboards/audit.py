@@ -125,7 +125,7 @@ def heads() -> Panel:
         Column("Value #A", "Length", unit="none"),
         Column("Value #B", "Head", unit="none"),
     ]
-    return rows(about, columns, *queries).sized(12, 8)
+    return rows(about, columns, *queries).sized(12, 9)
 
 
 def encryption() -> Panel:
@@ -149,4 +149,4 @@ def keys() -> Panel:
         Empty.WHEN_UNUSED,
     )
     columns = [Column("key_id", "Key"), Column("classification", "Classification"), Column("Value", "Age", unit="s")]
-    return rows(about, columns, Query("max by (key_id, classification) (mcp_encryption_key_age_seconds)")).sized(12, 8)
+    return rows(about, columns, Query("max by (key_id, classification) (mcp_encryption_key_age_seconds)")).sized(12, 9)

@@ -11,7 +11,7 @@ from grafana_foundation_sdk.models import dashboard as models
 
 from dashboards import annotations, variables
 from dashboards.conventions import GRID_WIDTH, TAG, UID_PREFIX
-from dashboards.panels import Panel
+from dashboards.panels import Panel, place_legend
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ def render(board: Board) -> str:
     for variable in (variables.data_source(), *board.filters):
         builder.with_variable(variable)
     model = builder.build()
-    model.annotations = models.AnnotationContainer(annotations.common())
     model.panels = list(_placed(board))
+    model.annotations = models.AnnotationContainer(annotations.common())
     return json.dumps(model, cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -81,6 +81,7 @@ def _placed(board: Board) -> Iterator[models.Panel | models.RowPanel]:
             for panel in line:
                 panel.model.id_val = _claim(board.name, panel.about.title, taken)
                 panel.model.grid_pos = models.GridPos(panel.height, panel.width, left, top)
+                place_legend(panel)
                 left += panel.width
                 yield panel.model
             top += line[0].height

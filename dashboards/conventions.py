@@ -5,6 +5,8 @@ from enum import StrEnum
 
 from grafana_foundation_sdk.models.dashboard import DataSourceRef
 
+from contract.vocabulary import AGENT_TYPES
+
 DATASOURCE_UID = "prometheus"
 FOLDER = "MCP Lookout"
 TAG = "mcp-lookout"
@@ -23,14 +25,14 @@ def datasource() -> DataSourceRef:
 
 
 class Colour(StrEnum):
-    """Colours by what they say, never by what looks well."""
+    """Colours by what they say, never by what looks well; grey has no name in Grafana."""
 
     GOOD = "green"
     NOTICE = "yellow"
     WARNING = "orange"
     BAD = "red"
     WORST = "dark-red"
-    UNKNOWN = "text"
+    UNKNOWN = "#7b8087"
     NEUTRAL = "blue"
     LOW = "light-blue"
     HIGH = "dark-blue"
@@ -64,6 +66,12 @@ MEANING: Mapping[str, Colour] = {
     **dict.fromkeys(("p99",), Colour.HIGH),
 }
 """Label values that wear the same colour in every panel."""
+
+
+TYPES: Mapping[str, str] = dict(
+    zip(AGENT_TYPES, ("blue", "purple", "#33a2a2", "#d683ce", "#a87c5f", "#8ad4eb"), strict=True)
+)
+"""Colours of the agent types: told apart, and none that means good or bad."""
 
 
 class NoData(StrEnum):

@@ -9,6 +9,8 @@ from grafana_foundation_sdk.models import dashboard as models
 
 from dashboards.conventions import Colour
 
+NOTHING = "-"
+"""What an empty cell shows."""
 Step = tuple[float, Colour]
 """From this value on, this colour."""
 
@@ -24,6 +26,8 @@ class Column:
     """Colours of texts; coloured cells only for these."""
     texts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """What is shown instead of a value."""
+    width: int = 0
+    """Pixels; 0 shares what the others leave."""
     link: str = ""
     """Where a click on a value leads; Grafana fills in `${__value.raw}`."""
 
@@ -39,9 +43,9 @@ def colour_by(mode: models.FieldColorModeId) -> builders.FieldColor:
     return builders.FieldColor().mode(mode)
 
 
-def fixed(colour: Colour) -> models.DynamicConfigValue:
+def fixed(colour: str) -> models.DynamicConfigValue:
     """Return the property that paints a series in one colour."""
-    return models.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour.value})
+    return models.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": str(colour)})
 
 
 def value_texts(texts: Mapping[str, tuple[str, Colour]]) -> list[models.ValueMapping]:
@@ -53,9 +57,19 @@ def value_texts(texts: Mapping[str, tuple[str, Colour]]) -> list[models.ValueMap
     return [models.ValueMap(options)]
 
 
+def absent(word: str, colour: Colour) -> models.SpecialValueMap:
+    """Return the mapping that shows a word where there is no value."""
+    shown = models.ValueMappingResult(word, colour.value, None, None)
+    options = models.DashboardSpecialValueMapOptions(models.SpecialValueMatch.NULL_AND_NAN, shown)
+    return models.SpecialValueMap(options)
+
+
 def column_properties(column: Column) -> list[models.DynamicConfigValue]:
     """Return how the cells of a column look."""
-    properties = [models.DynamicConfigValue("unit", column.unit)] if column.unit else []
+    # Else an empty cell would say why the whole table could be empty.
+    properties = [models.DynamicConfigValue("noValue", NOTHING)]
+    if column.unit:
+        properties.append(models.DynamicConfigValue("unit", column.unit))
     results = {
         value: models.ValueMappingResult(column.texts.get(value), colour and colour.value, None, index)
         for index, value in enumerate({**column.texts, **column.colours})
@@ -63,11 +77,17 @@ def column_properties(column: Column) -> list[models.DynamicConfigValue]:
     }
     if results:
         properties.append(models.DynamicConfigValue("mappings", [models.ValueMap(results)]))
+    if column.width:
+        properties.append(models.DynamicConfigValue("custom.width", column.width))
+    if column.unit.startswith("dateTime"):
+        # A number to Grafana, which it would push to the right, into the next column's text.
+        properties.append(models.DynamicConfigValue("custom.align", "left"))
     if column.link:
         links = [{"title": f"Open {column.title.lower()}", "url": column.link}]
         properties.append(models.DynamicConfigValue("links", links))
     if column.colours:
-        properties.append(models.DynamicConfigValue("custom.cellOptions", {"type": "color-text"}))
+        cell = {"type": "color-background", "mode": "basic"}
+        properties.append(models.DynamicConfigValue("custom.cellOptions", cell))
     return properties
 
 

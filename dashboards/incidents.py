@@ -55,7 +55,7 @@ def by_severity() -> Panel:
         *(Column(f"Value #{letter}", f"To {stage}", unit="s") for letter, stage in zip("BCD", TIMES, strict=True)),
     ]
     queries = [Query(resolved), *(Query(_mean(stage, "severity")) for stage in TIMES)]
-    return rows(about, columns, *queries).sized(12, 8)
+    return rows(about, columns, *queries).sized(12, 9)
 
 
 def escalations() -> Panel:

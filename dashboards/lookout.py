@@ -93,16 +93,14 @@ def series() -> Panel:
 
 def queue() -> Panel:
     """Whether alerts pile up."""
-    about = About(
-        "Alerts waiting for Alertmanager", "Alerts that Prometheus has not yet handed over.", NoData.PROMETHEUS
-    )
+    about = About("Alerts queued", "Alerts that Prometheus has not yet handed over.", NoData.PROMETHEUS)
     return number(about, Query("sum(prometheus_notifications_queue_length)"), unit="none")
 
 
 def targets() -> Panel:
     """When each target answered."""
     about = About("Targets", "Each scraped address over time: green answers, red does not.", NoData.PROMETHEUS)
-    return timeline(about, Query("min by (job, instance) (up)", "{{job}} {{instance}}"), UP).sized(24, 8)
+    return timeline(about, Query("min by (job, instance) (up)", "{{job}} {{instance}}"), UP).sized(24, 9)
 
 
 def scrape_duration() -> Panel:
@@ -138,7 +136,9 @@ def evaluation() -> Panel:
         NoData.PROMETHEUS,
     )
     share = "prometheus_rule_group_last_duration_seconds / prometheus_rule_group_interval_seconds"
-    return bars(about, Query(f"topk(10, max by (rule_group) ({share}))", "{{rule_group}}"), unit="percentunit", top=1)
+    # Prometheus puts the file's path before the name of the group.
+    named = f'label_replace({share}, "rule_group", "$1", "rule_group", ".*;(.+)")'
+    return bars(about, Query(f"topk(8, max by (rule_group) ({named}))", "{{rule_group}}"), unit="percentunit", top=1)
 
 
 def evaluation_failures() -> Panel:
@@ -167,9 +167,10 @@ def failed_notifications() -> Panel:
     about = About(
         "Failed notifications by channel",
         "Messages a second that were not delivered, by integration.",
-        NoData.ALERTMANAGER,
+        "No notification failed in this time.",
+        Empty.WHEN_HEALTHY,
     )
-    query = Query(f"sum by (integration) ({rate('alertmanager_notifications_failed_total')})", "{{integration}}")
+    query = Query(f"sum by (integration) ({rate('alertmanager_notifications_failed_total')}) > 0", "{{integration}}")
     return lines(about, query, unit="ops").sized(8)
 
 
@@ -182,7 +183,7 @@ def notification_latency() -> Panel:
         Empty.WHEN_HEALTHY,
     )
     latency = percentile(0.95, "alertmanager_notification_latency_seconds", by=["integration"])
-    return lines(about, Query(f"{latency} >= 0", "{{integration}}"), unit="s").sized(8)
+    return lines(about, Query(latency, "{{integration}}"), unit="s").sized(8)
 
 
 def configurations() -> Panel:
@@ -208,7 +209,11 @@ def target_files() -> Panel:
         "No agents come from target files.",
         Empty.WHEN_UNUSED,
     )
-    return timeline(about, Query("min by (pattern) (mcp_target_file_up)", "{{pattern}}"), GOOD).sized(12, 7)
+    texts = {value: text for value, (text, _) in GOOD.items()}
+    colours = {value: colour for value, (_, colour) in GOOD.items()}
+    columns = [Column("pattern", "Files"), Column("Value", "Last reading", texts=texts, colours=colours, width=140)]
+    # A table and not lanes: those have words of their own for "nothing there".
+    return rows(about, columns, Query("min by (pattern) (mcp_target_file_up)")).sized(12, 7)
 
 
 def versions() -> Panel:

@@ -2,7 +2,7 @@
 
 from dashboards import variables
 from dashboards.board import Board, Row
-from dashboards.conventions import NoData, link
+from dashboards.conventions import TYPES, NoData, link
 from dashboards.fields import Column
 from dashboards.limits import Limits
 from dashboards.panels import About, Empty, Panel, heat, lines, number, rows, stack
@@ -185,7 +185,7 @@ def slowest_tools() -> Panel:
         f"sum by (le, agent_type, gen_ai_tool_name) (increase({narrowed(f'{DURATION}_bucket', TOOL_CALLS)}[$__range]))"
     )
     calls, failed = (
-        f"sum by (agent_type, gen_ai_tool_name) (increase({narrowed(COUNT, matchers)}[$__range]))"
+        f"sum by (agent_type, gen_ai_tool_name) (round(increase({narrowed(COUNT, matchers)}[$__range])))"
         for matchers in (TOOL_CALLS, f"{TOOL_CALLS}, {FAILED}")
     )
     queries = [Query(f"topk(20, histogram_quantile(0.95, {buckets}))"), Query(calls), Query(f"{failed} or 0 * {calls}")]
@@ -196,14 +196,14 @@ def slowest_tools() -> Panel:
         Column("Value #B", "Calls"),
         Column("Value #C", "Failed"),
     ]
-    return rows(about, columns, *queries, sort_by="p95").sized(24, 8)
+    return rows(about, columns, *queries, sort_by="p95").sized(24, 9)
 
 
 def rate_by_type() -> Panel:
     """How much is going on, by agent type."""
     about = About("Requests by agent type", "MCP requests that reached agents of a type, a second.", NoData.SIDECAR)
     query = Query(f"sum by (agent_type) ({rate(narrowed(COUNT, OF_TYPES))})", "{{agent_type}}")
-    return stack(about, query, unit="reqps").sized(8)
+    return stack(about, query, unit="reqps", legends=tuple(TYPES)).sized(8)
 
 
 def errors(limits: Limits) -> Panel:
@@ -216,7 +216,7 @@ def errors(limits: Limits) -> Panel:
     )
     none = f"0 * sum by (agent_type) ({rate(narrowed(COUNT, OF_TYPES))})"
     query = Query(f"({limit.expr} >= 0) or {none}", "{{agent_type}}")
-    return lines(about, query, unit="percentunit", limit=limit).sized(8)
+    return lines(about, query, unit="percentunit", limit=limit, legends=tuple(TYPES)).sized(8)
 
 
 def protocols() -> Panel:

@@ -28,7 +28,7 @@ def board(limits: Limits) -> Board:
         description="Is everything fine? If not: which agent or workflow, since when, and who was told.",
         filters=[variables.agent_type(), variables.workflow()],
         rows=[
-            Row([*verdict, alerts.firing_list(limits).sized(16, 8), health_parts()]),
+            Row([*verdict, alerts.firing_list(limits).sized(16, 9), health_parts()]),
             Row(_agents(), "Agents"),
             Row([workflows.success(limits), workflows.runs(), workflows.waits()], "Workflows"),
             Row([security.by_reason(), security.denials(), security.decision_latency()], "Security"),
@@ -64,7 +64,7 @@ def health_score() -> Panel:
         NoData.EXPORTER,
     )
     query = Query("min(mcp_system_health_score)")
-    return number(about, query, unit="none", steps=SCORE_STEPS, base=Colour.BAD)
+    return number(about, query, unit="none", steps=SCORE_STEPS, base=Colour.BAD, decimals=0)
 
 
 def health_parts() -> Panel:
@@ -75,4 +75,4 @@ def health_parts() -> Panel:
         NoData.EXPORTER,
     )
     query = Query("min by (component) (mcp_component_health_score)", "{{component}}")
-    return bars(about, query, unit="none", top=100, steps=SCORE_STEPS, base=Colour.BAD)
+    return bars(about, query, unit="none", top=100, steps=SCORE_STEPS, base=Colour.BAD, decimals=0)

@@ -17,14 +17,18 @@ from grafana_foundation_sdk.builders import (
 )
 from grafana_foundation_sdk.models import common as shapes
 from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models import timeseries as graphs
 from grafana_foundation_sdk.models.dashboard import FieldColorModeId as ColourMode
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from dashboards import fields
-from dashboards.conventions import MEANING, Colour, datasource
+from dashboards.conventions import MEANING, TYPES, Colour, datasource
 from dashboards.limits import Limit
 from dashboards.queries import Query
+
+WIDE = 12
+"""Columns of the grid from which on a graph has room for its legend on the right."""
 
 
 class Empty(StrEnum):
@@ -35,6 +39,11 @@ class Empty(StrEnum):
     WHEN_UNUSED = "when_unused"
     """What it shows is optional, and this installation does without."""
 
+    @property
+    def word(self) -> str:
+        """What a single value says instead of a number: a whole sentence would be too small to read there."""
+        return {"never": "unknown", "when_healthy": "none", "when_unused": "not in use"}[self.value]
+
 
 @dataclass(frozen=True)
 class About:
@@ -43,7 +52,7 @@ class About:
     title: str
     description: str
     no_data: str
-    """Shown instead of data: why there is none."""
+    """Shown instead of data, or told beside it: why there is none."""
     may_be_empty: Empty = Empty.NEVER
 
 
@@ -84,9 +93,13 @@ def number(
     limit: Limit | None = None,
     steps: Sequence[fields.Step] = (),
     base: Colour = Colour.GOOD,
+    decimals: int | None = None,
 ) -> Panel:
     """One number now, its recent course behind it; coloured by an alert's limit or by steps, where there are any."""
-    builder = _start(stat.Panel(), about, [query], unit)
+    builder = _start(stat.Panel(), about, [query], unit).mappings([_absence(about)])
+    _explain(builder, about)
+    if decimals is not None:
+        builder.decimals(decimals)
     steps, base = (limit.steps, limit.base) if limit else (steps, base)
     builder.thresholds(fields.thresholds(steps, base if steps else Colour.NEUTRAL))
     builder.color_scheme(fields.colour_by(ColourMode.THRESHOLDS))
@@ -98,7 +111,8 @@ def number(
 
 def state(about: About, query: Query, texts: Mapping[str, tuple[str, Colour]]) -> Panel:
     """One state now, as a word in its colour."""
-    builder = _start(stat.Panel(), about, [query], "none").mappings(fields.value_texts(texts))
+    builder = _start(stat.Panel(), about, [query], "none").mappings([*fields.value_texts(texts), _absence(about)])
+    _explain(builder, about)
     builder.thresholds(fields.thresholds((), Colour.UNKNOWN)).color_scheme(fields.colour_by(ColourMode.THRESHOLDS))
     builder.color_mode(shapes.BigValueColorMode.BACKGROUND).graph_mode(shapes.BigValueGraphMode.NONE)
     builder.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
@@ -114,17 +128,20 @@ def bars(
     limit: Limit | None = None,
     steps: Sequence[fields.Step] = (),
     base: Colour = Colour.GOOD,
+    decimals: int | None = None,
 ) -> Panel:
     """One bar a series, now; `top` is the full bar."""
     steps, base = (limit.steps, limit.base) if limit else (steps, base)
     builder = _start(bargauge.Panel(), about, [], unit).min(0).with_target(_target(query, 0).instant())
     if top is not None:
         builder.max(top)
+    if decimals is not None:
+        builder.decimals(decimals)
     builder.thresholds(fields.thresholds(steps, base if steps else Colour.NEUTRAL))
     builder.color_scheme(fields.colour_by(ColourMode.THRESHOLDS)).orientation(shapes.VizOrientation.HORIZONTAL)
     builder.display_mode(shapes.BarGaugeDisplayMode.BASIC).value_mode(shapes.BarGaugeValueMode.TEXT)
     builder.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-    return Panel(about, builder.build(), width=8, height=8)
+    return Panel(about, builder.build(), width=8, height=9)
 
 
 def lines(
@@ -137,29 +154,33 @@ def lines(
 ) -> Panel:
     """Series over time; `legends` wear the colour of their meaning, an alert's limit is a dashed line."""
     builder = _start(timeseries.Panel(), about, queries, unit).min(0).line_width(1).fill_opacity(8)
-    builder.color_scheme(fields.colour_by(ColourMode.PALETTE_CLASSIC_BY_NAME))
+    builder.color_scheme(fields.colour_by(ColourMode.PALETTE_CLASSIC))
     if top is not None:
         builder.max(top)
     if limit:
-        builder.thresholds(fields.thresholds(limit.steps, limit.base))
+        builder.thresholds(fields.thresholds([(limit.value, MEANING[limit.severity.value])], Colour.GOOD))
         builder.thresholds_style(common.GraphThresholdsStyleConfig().mode(shapes.GraphThresholdsStyleMode.DASHED))
     _finish_series(builder, legends)
-    return Panel(about, builder.build(), width=12, height=8)
+    return Panel(about, builder.build(), width=12, height=9)
 
 
 def stack(about: About, *queries: Query, unit: str, legends: Sequence[str] = ()) -> Panel:
     """Parts of a whole over time, as stacked bars."""
-    builder = _start(timeseries.Panel(), about, queries, unit).min(0).line_width(0).fill_opacity(80)
+    builder = _start(timeseries.Panel(), about, queries, unit).min(0).line_width(0).fill_opacity(80).bar_width_factor(1)
     builder.draw_style(shapes.GraphDrawStyle.BARS).stacking(common.StackingConfig().mode(shapes.StackingMode.NORMAL))
-    builder.color_scheme(fields.colour_by(ColourMode.PALETTE_CLASSIC_BY_NAME))
+    builder.color_scheme(fields.colour_by(ColourMode.PALETTE_CLASSIC))
     _finish_series(builder, legends)
-    return Panel(about, builder.build(), width=12, height=8)
+    return Panel(about, builder.build(), width=12, height=9)
 
 
 def timeline(about: About, query: Query, texts: Mapping[str, tuple[str, Colour]]) -> Panel:
-    """One lane a series, coloured by its state."""
-    builder = _start(statetimeline.Panel(), about, [query], "none").mappings(fields.value_texts(texts))
-    builder.thresholds(fields.thresholds((), Colour.UNKNOWN)).color_scheme(fields.colour_by(ColourMode.THRESHOLDS))
+    """One lane a series, coloured by its state.
+
+    Not by thresholds: where Grafana merges equal values, thresholds win over the colours of the states.
+    """
+    absent = fields.absent("unknown", Colour.UNKNOWN)
+    builder = _start(statetimeline.Panel(), about, [query], "none").mappings([*fields.value_texts(texts), absent])
+    builder.color_scheme(fields.colour_by(ColourMode.FIXED).fixed_color(Colour.UNKNOWN.value))
     builder.show_value(shapes.VisibilityMode.NEVER).merge_values(True).row_height(0.9).line_width(0)
     builder.legend(_legend([])).tooltip(common.VizTooltipOptions().mode(shapes.TooltipDisplayMode.SINGLE))
     return Panel(about, builder.build(), width=24, height=10)
@@ -172,24 +193,36 @@ def heat(about: About, query: Query, *, unit: str) -> Panel:
     builder.color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Blues").steps(64))
     builder.y_axis(heatmap.YAxisConfig().unit(unit)).cell_gap(1)
     builder.cell_values(heatmap.CellValues().unit("short"))
-    return Panel(about, builder.build(), width=12, height=8)
+    return Panel(about, builder.build(), width=12, height=9)
 
 
 def rows(
-    about: About, columns: Sequence[fields.Column], *queries: Query, hidden: Sequence[str] = (), sort_by: str = ""
+    about: About,
+    columns: Sequence[fields.Column],
+    *queries: Query,
+    hidden: Sequence[str] = (),
+    sort_by: str = "",
+    descending: bool = True,
 ) -> Panel:
     """A table of what is now; several queries are joined by their common labels, `hidden` fields are dropped."""
     builder = table.Panel().title(about.title).description(about.description).datasource(datasource())
     builder.no_value(about.no_data).unit("short").transformations(fields.arrange(columns, hidden))
     builder.show_header(True).align(shapes.FieldTextAlignment.AUTO).cell_height(shapes.TableCellHeight.SM)
+    builder.min_width(90)
     if sort_by:
-        builder.sort_by([common.TableSortByFieldState().display_name(sort_by).desc(True)])
+        builder.sort_by([common.TableSortByFieldState().display_name(sort_by).desc(descending)])
     for index, query in enumerate(queries):
         builder.with_target(_target(query, index).format(PromQueryFormat.TABLE).instant())
     for column in columns:
-        if properties := fields.column_properties(column):
-            builder.override_by_name(column.title, properties)
+        builder.override_by_name(column.title, fields.column_properties(column))
     return Panel(about, builder.build(), width=24, height=7)
+
+
+def place_legend(panel: Panel) -> None:
+    """Put the legend of a wide graph beside it: below it, four series already have to scroll."""
+    options = panel.model.options
+    if isinstance(options, graphs.Options) and panel.width >= WIDE:
+        options.legend.placement = shapes.LegendPlacement.RIGHT
 
 
 def _start(builder: B, about: About, queries: Sequence[Query], unit: str) -> B:
@@ -201,6 +234,18 @@ def _start(builder: B, about: About, queries: Sequence[Query], unit: str) -> B:
     return builder
 
 
+def _absence(about: About) -> models.SpecialValueMap:
+    """Return what is shown where there is no value: never the colour of health."""
+    colour = Colour.GOOD if about.may_be_empty is Empty.WHEN_HEALTHY else Colour.UNKNOWN
+    return fields.absent(about.may_be_empty.word, colour)
+
+
+def _explain(builder: stat.Panel, about: About) -> None:
+    """Say beside a single value why it may be missing, because in its place there is room for a word only."""
+    word = about.may_be_empty.word
+    builder.no_value(word).description(f"{about.description} Shows “{word}” without data: {about.no_data}")
+
+
 def _target(query: Query, index: int) -> prometheus.Dataquery:
     target = prometheus.Dataquery().expr(query.expr).legend_format(query.legend).ref_id(chr(ord("A") + index)).range()
     return target.datasource(datasource())
@@ -210,8 +255,8 @@ def _finish_series(builder: timeseries.Panel, legends: Sequence[str]) -> None:
     builder.show_points(shapes.VisibilityMode.NEVER).legend(_legend(["lastNotNull", "max"]))
     builder.tooltip(common.VizTooltipOptions().mode(shapes.TooltipDisplayMode.MULTI).sort(shapes.SortOrder.DESCENDING))
     for legend in legends:
-        if legend in MEANING:
-            builder.override_by_name(legend, [fields.fixed(MEANING[legend])])
+        if colour := MEANING.get(legend) or TYPES.get(legend):
+            builder.override_by_name(legend, [fields.fixed(colour)])
 
 
 def _legend(calculations: list[str]) -> common.VizLegendOptions:

@@ -31,9 +31,12 @@ def share(part: str, whole: str, by: Sequence[str] = ()) -> str:
 
 
 def percentile(quantile: float, histogram: str, matchers: str = "", by: Sequence[str] = ()) -> str:
-    """Return a percentile over all series of a histogram; percentiles are never averaged."""
+    """Return a percentile over all series of a histogram; percentiles are never averaged.
+
+    Where nothing was counted there is nothing: Grafana would write into a legend why the panel could be empty.
+    """
     labels = ", ".join(("le", *by))
-    return f"histogram_quantile({quantile}, sum by ({labels}) ({rate(f'{histogram}_bucket{{{matchers}}}')}))"
+    return f"histogram_quantile({quantile}, sum by ({labels}) ({rate(f'{histogram}_bucket{{{matchers}}}')})) >= 0"
 
 
 def percentiles(histogram: str, matchers: str = "") -> list[Query]:

@@ -23,7 +23,7 @@ def board(limits: Limits) -> Board:
         rows=[
             Row([firing_count(), security_alerts(), longest(), coverage(), rules_loaded(), incident_desk()]),
             Row([firing_list(limits)], "Open"),
-            Row([fired(), firing_history().sized(8), notifications().sized(8)], "Past"),
+            Row([fired(), firing_history().sized(7), notifications().sized(7)], "Past"),
             Row(_incidents(), "Incidents"),
             Row([incidents.notifications_taken(), incidents.requests_sent()], "Incident desk"),
         ],
@@ -108,9 +108,9 @@ def fired() -> Panel:
         Query(f"max by (severity, alertname) ({rounds}) / {evaluated}"),
     ]
     columns = [
-        Column("severity", "Severity", colours={word: MEANING[word] for word in SEVERITIES}),
+        Column("severity", "Severity", colours={word: MEANING[word] for word in SEVERITIES}, width=90),
         Column("alertname", "Alert"),
         Column("Value #A", "Subjects"),
-        Column("Value #B", "Share of the time", unit="percentunit"),
+        Column("Value #B", "Share of time", unit="percentunit"),
     ]
-    return rows(about, columns, *queries).sized(8, 8)
+    return rows(about, columns, *queries, sort_by="Severity", descending=False).sized(10, 9)

@@ -38,7 +38,7 @@ def failures(limits: Limits) -> Panel:
     """Failed authentications, as the alert counts them."""
     limit = limits.of("security_breach")
     about = About(
-        "Failed authentications in a minute",
+        "Failed authentications",
         "Authentications that failed within the last minute, as the alert SecurityBreach counts them.",
         NoData.SIDECAR,
     )
@@ -157,7 +157,8 @@ def hidden() -> Panel:
     about = About(
         "Entries hidden from lists",
         "Tools, prompts and resources left out of lists because the caller may not use them, a second.",
-        NoData.SIDECAR,
+        "No list was shortened: none was asked for yet, or its caller may use all.",
+        Empty.WHEN_UNUSED,
     )
     return stack(about, Query(f"sum by (kind) ({rate('mcp_auth_hidden_items_total')})", "{{kind}}"), unit="ops")
 

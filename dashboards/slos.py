@@ -49,19 +49,19 @@ def achieved(name: str, objective: Objective) -> Panel:
     good, events = (f'sum_over_time(slo:{kind}:rate5m{{slo="{name}"}}[$__range])' for kind in ("good", "all"))
     steps = [(objective.objective, Colour.GOOD)]
     return number(about, Query(f"{good} / ({events} > 0)"), unit="percentunit", steps=steps, base=Colour.BAD).sized(
-        4, 8
+        6, 9
     )
 
 
 def budget_left(name: str, objective: Objective) -> Panel:
     """How much may still go wrong."""
     about = About(
-        f"{_title(name)}: error budget left",
+        f"{_title(name)}: budget left",
         f"Share of the errors allowed in {BUDGET_WINDOW} that have not happened; below 0 the promise is broken.",
         NO_EVENTS,
     )
-    query = Query(f'slo:error_budget_left:ratio{BUDGET_WINDOW}{{slo="{name}"}}')
-    return number(about, query, unit="percentunit", steps=BUDGET_STEPS, base=Colour.BAD).sized(4, 8)
+    query = Query(f'clamp_max(slo:error_budget_left:ratio{BUDGET_WINDOW}{{slo="{name}"}}, 1)')
+    return number(about, query, unit="percentunit", steps=BUDGET_STEPS, base=Colour.BAD).sized(6, 9)
 
 
 def burn_rates(name: str) -> Panel:
@@ -73,4 +73,4 @@ def burn_rates(name: str) -> Panel:
         NO_EVENTS,
     )
     queries = [Query(f'{burn_rate(window)}{{slo="{name}"}}', window) for window in SHOWN_WINDOWS]
-    return lines(about, *queries, unit="none", limit=PAGE).sized(16)
+    return lines(about, *queries, unit="none", limit=PAGE).sized(12)

@@ -69,7 +69,7 @@ def test_panel_datasource_rule_every_panel_and_query_uses_the_variable(name: str
 def test_panel_title_description_rule_every_panel_says_what_is_seen(name: str) -> None:
     for panel in panels(name):
         assert panel["title"][0].isupper()
-        assert panel["description"].endswith("."), panel["title"]
+        assert panel["description"].endswith((".", "?")), panel["title"]
         assert len(panel["description"]) > len(panel["title"])
 
 

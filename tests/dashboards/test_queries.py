@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ DURATIONS = {"__rate_interval": "15s", "__range": "1m", "__interval": "1s"}
 WATCHDOG = {"alert": "Watchdog", "expr": "vector(1)", "labels": {"severity": "info", "component": "lookout"}}
 FIRING = [
     {"alert": "AgentDown", "expr": "mcp_agent_up == 0", "labels": {"severity": "critical", "component": "agents"}},
+    {"alert": "Blip", "expr": 'count_over_time(up{job="exporter"}[1m]) < 4', "labels": {"severity": "minor"}},
     {"alert": "SecurityBreach", "expr": "vector(11)", "labels": {"severity": "critical", "component": "security"}},
 ]
 
@@ -158,6 +160,12 @@ async def check_variables(asked: Prometheus) -> None:
 
 
 async def check_annotations(asked: Prometheus) -> None:
-    """Every annotation has something to mark."""
+    """Every annotation has something to mark, and marks a moment: two samples in a row would be drawn as a region."""
+    now = time.time()
     for annotation in board("overview")["annotations"]["list"]:
-        assert await asked.get("query", query=annotation["expr"]), annotation["name"]
+        expr = filled(annotation["expr"], DURATIONS)
+        found = await asked.get("query_range", query=expr, start=now - DEADLINE_SECONDS, end=now, step=1)
+        assert found, annotation["name"]
+        for series in () if annotation.get("useValueForTime") else found:
+            times = [when for when, _ in series["values"]]
+            assert all(later - earlier > 1 for earlier, later in pairwise(times)), annotation["name"]

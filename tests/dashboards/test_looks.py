@@ -1,0 +1,112 @@
+"""What a real Grafana has shown to be ugly or wrong, each held so that it does not come back."""
+
+import pytest
+
+from dashboards.conventions import MEANING, TYPES, Colour
+from tests.dashboards.reading import NAMES, Json, board, panels, targets
+
+LETTERS_A_COLUMN = 6.5
+"""What a column of the grid shows of a title on a screen of 1600 pixels."""
+EVERY = [(name, panel) for name in NAMES for panel in panels(name)]
+
+
+def of_type(kind: str) -> list[Json]:
+    return [panel for _, panel in EVERY if panel["type"] == kind]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_titles_are_seen_whole(name: str) -> None:
+    cut = [each["title"] for each in panels(name) if len(each["title"]) > LETTERS_A_COLUMN * each["gridPos"]["w"]]
+
+    assert cut == []
+
+
+def test_a_number_that_is_missing_is_a_short_word_and_never_wears_the_colour_of_health() -> None:
+    for panel in of_type("stat"):
+        defaults = panel["fieldConfig"]["defaults"]
+        [absent] = [each["options"] for each in defaults["mappings"] if each["type"] == "special"]
+        assert absent["match"] == "null+nan"
+        assert absent["result"]["text"] == defaults["noValue"]
+        assert len(defaults["noValue"]) <= 10
+        assert (absent["result"]["color"] == "green") == (defaults["noValue"] == "none"), panel["title"]
+
+
+def test_an_empty_cell_does_not_say_why_the_whole_table_could_be_empty() -> None:
+    for panel in of_type("table"):
+        titles = panel["transformations"][-1]["options"]["renameByName"].values()
+        told = {
+            override["matcher"]["options"]: each["value"]
+            for override in panel["fieldConfig"]["overrides"]
+            for each in override["properties"]
+            if each["id"] == "noValue"
+        }
+        assert told == dict.fromkeys(titles, "-"), panel["title"]
+
+
+def test_times_stand_on_the_left_apart_from_the_next_column() -> None:
+    times = [
+        {each["id"]: each["value"] for each in override["properties"]}
+        for panel in of_type("table")
+        for override in panel["fieldConfig"]["overrides"]
+        if any(str(each["value"]).startswith("dateTime") for each in override["properties"])
+    ]
+
+    assert times
+    assert all(each["custom.align"] == "left" for each in times)
+
+
+def test_lanes_of_states_wear_the_colours_of_the_states() -> None:
+    """Thresholds would win over them, and noValue would stand in the legend."""
+    for panel in of_type("state-timeline"):
+        defaults = panel["fieldConfig"]["defaults"]
+        assert defaults["color"]["mode"] == "fixed", panel["title"]
+        assert {each["type"] for each in defaults["mappings"]} == {"value", "special"}
+
+
+def test_marks_are_lines_because_the_shade_of_a_long_alert_would_lie_on_every_graph() -> None:
+    for annotation in board("overview")["annotations"]["list"]:
+        assert annotation.get("useValueForTime") or " unless (" in annotation["expr"], annotation["name"]
+
+
+def test_series_are_told_apart() -> None:
+    """The palette by name paints all series of Prometheus alike: Grafana hashes a name that is always "Value"."""
+    for panel in of_type("timeseries"):
+        assert panel["fieldConfig"]["defaults"]["color"] == {"mode": "palette-classic"}, panel["title"]
+
+
+def test_agent_types_wear_colours_that_mean_neither_good_nor_bad() -> None:
+    assert set(TYPES.values()).isdisjoint({*MEANING.values()} - {Colour.NEUTRAL})
+    for title in ("Requests by agent type", "Error rate by agent type"):
+        found = next(panel for name, panel in EVERY if panel["title"] == title)
+        painted = {each["matcher"]["options"] for each in found["fieldConfig"]["overrides"]}
+        assert set(TYPES) <= painted, title
+
+
+def test_the_line_of_a_limit_wears_the_colour_of_its_severity() -> None:
+    limits = [
+        panel["fieldConfig"]["defaults"]["thresholds"]["steps"][1]["color"]
+        for panel in of_type("timeseries")
+        if "thresholds" in panel["fieldConfig"]["defaults"]
+    ]
+
+    assert limits
+    assert set(limits) <= {"yellow", "orange", "dark-red"}
+
+
+def test_a_wide_graph_has_its_legend_on_the_right() -> None:
+    for panel in of_type("timeseries"):
+        wanted = "right" if panel["gridPos"]["w"] >= 12 else "bottom"
+        assert panel["options"]["legend"]["placement"] == wanted, panel["title"]
+
+
+def test_percentiles_of_nothing_are_nothing() -> None:
+    for target in (target for name in NAMES for target in targets(name)):
+        if "histogram_quantile" in target.target["expr"] and target.panel["type"] == "timeseries":
+            assert target.target["expr"].endswith(">= 0"), target.where
+
+
+def test_critical_alerts_stand_first() -> None:
+    [found] = [panel for name, panel in EVERY if name == "overview" and panel["title"].startswith("What fires")]
+
+    assert found["options"]["sortBy"] == [{"displayName": "Severity", "desc": False}]
+    assert sorted(["minor", "critical", "major"])[0] == "critical"
