@@ -32,11 +32,11 @@ def firing_list(limits: Limits) -> Panel:
     told = f'label_replace({since}, "told", "$1", "alertname", "(.+)")'
     query = Query(f"1000 * max by (severity, alertname, resource, subject, told) ({told})")
     columns = [
-        Column("severity", "Severity", colours={word: MEANING[word] for word in SEVERITIES}, width=90),
-        Column("alertname", "Alert", width=190),
+        Column("severity", "Severity", colours={word: MEANING[word] for word in SEVERITIES}, width=80),
+        Column("alertname", "Alert", width=180),
         Column("subject", "About"),
-        Column("resource", "Resource", width=90),
-        Column("Value", "Since", unit="dateTimeFromNow", width=130),
+        Column("resource", "Resource", width=85),
+        Column("Value", "Since", unit="dateTimeFromNow", width=125),
         Column("told", "Told", texts=limits.channels()),
     ]
     # By the alphabet critical comes first, minor last.

@@ -43,6 +43,13 @@ def colour_by(mode: models.FieldColorModeId) -> builders.FieldColor:
     return builders.FieldColor().mode(mode)
 
 
+def series_colours(are_bad: bool) -> builders.FieldColor:
+    """Return how series whose names mean nothing are told apart; where each is something bad, in shades of red."""
+    if are_bad:
+        return colour_by(models.FieldColorModeId.SHADES).fixed_color(Colour.BAD.value)
+    return colour_by(models.FieldColorModeId.PALETTE_CLASSIC)
+
+
 def fixed(colour: str) -> models.DynamicConfigValue:
     """Return the property that paints a series in one colour."""
     return models.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": str(colour)})

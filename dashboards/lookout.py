@@ -125,7 +125,7 @@ def drops() -> Panel:
         Empty.WHEN_HEALTHY,
     )
     query = Query(f"sum by (service, metric) ({rate('mcp_series_dropped_total')}) > 0", "{{service}} {{metric}}")
-    return stack(about, query, unit="ops").sized(8)
+    return stack(about, query, unit="ops", are_bad=True).sized(8)
 
 
 def evaluation() -> Panel:
@@ -171,7 +171,7 @@ def failed_notifications() -> Panel:
         Empty.WHEN_HEALTHY,
     )
     query = Query(f"sum by (integration) ({rate('alertmanager_notifications_failed_total')}) > 0", "{{integration}}")
-    return lines(about, query, unit="ops").sized(8)
+    return lines(about, query, unit="ops", are_bad=True).sized(8)
 
 
 def notification_latency() -> Panel:

@@ -106,7 +106,7 @@ def errors_by_type() -> Panel:
         Empty.WHEN_HEALTHY,
     )
     errors = f"sum by (error_type) ({rate(narrowed(COUNT, f'{CHOSEN}, {FAILED}'))})"
-    return stack(about, Query(f"{errors} > 0", "{{error_type}}"), unit="reqps")
+    return stack(about, Query(f"{errors} > 0", "{{error_type}}"), unit="reqps", are_bad=True)
 
 
 def latency() -> Panel:
@@ -159,6 +159,7 @@ def tool_error_share(limits: Limits) -> Panel:
         Query(f"({failed}) > 0", "{{gen_ai_tool_name}}"),
         unit="percentunit",
         top=1,
+        are_bad=True,
         limit=limits.find("tool_error_rate"),
     ).sized(8)
 

@@ -151,10 +151,11 @@ def lines(
     legends: Sequence[str] = (),
     limit: Limit | None = None,
     top: float | None = None,
+    are_bad: bool = False,
 ) -> Panel:
     """Series over time; `legends` wear the colour of their meaning, an alert's limit is a dashed line."""
     builder = _start(timeseries.Panel(), about, queries, unit).min(0).line_width(1).fill_opacity(8)
-    builder.color_scheme(fields.colour_by(ColourMode.PALETTE_CLASSIC))
+    builder.color_scheme(fields.series_colours(are_bad))
     if top is not None:
         builder.max(top)
     if limit:
@@ -164,11 +165,11 @@ def lines(
     return Panel(about, builder.build(), width=12, height=9)
 
 
-def stack(about: About, *queries: Query, unit: str, legends: Sequence[str] = ()) -> Panel:
+def stack(about: About, *queries: Query, unit: str, legends: Sequence[str] = (), are_bad: bool = False) -> Panel:
     """Parts of a whole over time, as stacked bars."""
     builder = _start(timeseries.Panel(), about, queries, unit).min(0).line_width(0).fill_opacity(80).bar_width_factor(1)
     builder.draw_style(shapes.GraphDrawStyle.BARS).stacking(common.StackingConfig().mode(shapes.StackingMode.NORMAL))
-    builder.color_scheme(fields.colour_by(ColourMode.PALETTE_CLASSIC))
+    builder.color_scheme(fields.series_colours(are_bad))
     _finish_series(builder, legends)
     return Panel(about, builder.build(), width=12, height=9)
 

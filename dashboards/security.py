@@ -105,7 +105,7 @@ def by_reason() -> Panel:
         Empty.WHEN_HEALTHY,
     )
     failed = f"sum by (reason) ({rate(REFUSED)})"
-    return stack(about, Query(f"{failed} > 0", "{{reason}}"), unit="ops").sized(8)
+    return stack(about, Query(f"{failed} > 0", "{{reason}}"), unit="ops", are_bad=True).sized(8)
 
 
 def authorization_results() -> Panel:
@@ -137,7 +137,7 @@ def denials() -> Panel:
         Empty.WHEN_HEALTHY,
     )
     refused = f"sum by (role, reason) ({rate(DENIED)})"
-    return stack(about, Query(f"{refused} > 0", "{{role}}: {{reason}}"), unit="ops").sized(8)
+    return stack(about, Query(f"{refused} > 0", "{{role}}: {{reason}}"), unit="ops", are_bad=True).sized(8)
 
 
 def shadow_denials() -> Panel:

@@ -159,7 +159,7 @@ def step_failures() -> Panel:
         Empty.WHEN_HEALTHY,
     )
     failures = f"60 * sum by (step) ({rate(f'mcp_workflow_step_failures_total{{{CHOSEN}}}')})"
-    return stack(about, Query(f"{failures} > 0", "{{step}}"), unit="opm").sized(8)
+    return stack(about, Query(f"{failures} > 0", "{{step}}"), unit="opm", are_bad=True).sized(8)
 
 
 def step_durations() -> Panel:

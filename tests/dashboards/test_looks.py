@@ -10,6 +10,11 @@ LETTERS_A_COLUMN = 6.5
 EVERY = [(name, panel) for name in NAMES for panel in panels(name)]
 
 
+def colours_of(panel: Json) -> Json:
+    found: Json = panel["fieldConfig"]["defaults"]["color"]
+    return found
+
+
 def of_type(kind: str) -> list[Json]:
     return [panel for _, panel in EVERY if panel["type"] == kind]
 
@@ -70,8 +75,11 @@ def test_marks_are_lines_because_the_shade_of_a_long_alert_would_lie_on_every_gr
 
 def test_series_are_told_apart() -> None:
     """The palette by name paints all series of Prometheus alike: Grafana hashes a name that is always "Value"."""
+    bad = [panel["title"] for panel in of_type("timeseries") if colours_of(panel)["mode"] == "shades"]
+
     for panel in of_type("timeseries"):
-        assert panel["fieldConfig"]["defaults"]["color"] == {"mode": "palette-classic"}, panel["title"]
+        assert colours_of(panel) in ({"mode": "palette-classic"}, {"mode": "shades", "fixedColor": "red"})
+    assert {"Errors by type", "Failed authentications by reason", "Denied authorizations by role"} <= set(bad)
 
 
 def test_agent_types_wear_colours_that_mean_neither_good_nor_bad() -> None:
