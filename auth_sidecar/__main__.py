@@ -16,6 +16,7 @@ from auth_sidecar.supervisor import Supervisor
 from auth_sidecar.worker import process_registry, spare_collector
 from contract import log, tracing
 from contract.config import ConfigError, exit_with
+from contract.tracing import Tracer
 from contract.web import on_hangup, run
 
 logger = logging.getLogger("auth_sidecar")
@@ -38,13 +39,18 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{options.config}: fine; {len(config.sidecar.routes)} routes, {len(config.policy.roles)} roles")
         return 0
     log.setup("sidecar", loaded.config.sidecar.log_level)
-    tracing.setup("sidecar")
+    workers = loaded.config.sidecar.workers
+    # Several workers trace by themselves; their supervisor answers nobody.
+    tracer = tracing.setup("sidecar") if workers == 1 else None
     try:
         allow_connections()
-        run(lambda stop: _serve(options, loaded.config.sidecar.workers, stop))
+        run(lambda stop: _serve(options, workers, tracer, stop))
     except OSError as error:
         print(f"the sidecar cannot start: {error}", file=sys.stderr)
         return 1
+    finally:
+        if tracer:
+            tracer.close()
     return 0
 
 
@@ -54,9 +60,9 @@ def allow_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-async def _serve(options: argparse.Namespace, workers: int, stop: asyncio.Event) -> None:
-    kind = Supervisor if workers > 1 else Sidecar
-    sidecar = kind(options.config, process_registry())
+async def _serve(options: argparse.Namespace, workers: int, tracer: Tracer | None, stop: asyncio.Event) -> None:
+    registry = process_registry()
+    sidecar = Supervisor(options.config, registry) if workers > 1 else Sidecar(options.config, registry, tracer=tracer)
     await sidecar.start(host=options.host, port=options.port, admin_host=options.host, admin_port=options.admin_port)
     spare_collector()
     on_hangup(sidecar.reloader.reload)

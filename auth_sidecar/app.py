@@ -33,6 +33,7 @@ from auth_sidecar.revocation import Revocations
 from auth_sidecar.sessions import SessionBinding
 from auth_sidecar.token_cache import TokenCache
 from contract.instruments import DEFAULT_CAP, Instruments
+from contract.tracing import Tracer
 from contract.web import Reloader, Server, serve, setup_admin
 
 logger = logging.getLogger(__name__)
@@ -44,9 +45,16 @@ FIRST_KEYS_SECONDS = 5.0
 class Sidecar:
     """A started sidecar: `.url` for traffic, `.admin_url` for metrics and reload, `close()` drains and ends."""
 
-    def __init__(self, config_file: Path, registry: CollectorRegistry, place: Place | None = None) -> None:
+    def __init__(
+        self,
+        config_file: Path,
+        registry: CollectorRegistry,
+        place: Place | None = None,
+        tracer: Tracer | None = None,
+    ) -> None:
         """Read the configuration, or take that of a worker's place; raises ConfigError when it is not usable."""
         self.place = place
+        self.tracer = tracer
         read = place.read if place else functools.partial(load, config_file)
         settings = read().config
         known = {
@@ -55,6 +63,8 @@ class Sidecar:
         }
         cap = max(DEFAULT_CAP, 70 * (len(settings.policy.roles) + 1))
         self.instruments = Instruments(registry, "sidecar", known=known, cap=cap)
+        if tracer:
+            tracer.outlet.count_on(self.instruments)
         self.registry = registry
         self.reloader = Reloader(read, self.instruments, self._apply)
         self.chain = str(place.number) if place else audit_chain.MAIN
@@ -98,10 +108,11 @@ class Sidecar:
         self.gate = Gate(
             self._rules(self.settings, self.sources), sources=self.sources, cache=self.cache, lockout=self.lockout,
             rate=RateLimit(build.rate_rules(config), time.monotonic, place.rates if place else None),
-            revocations=self.revocations, audit=self.audit, instruments=self.instruments,
+            revocations=self.revocations, audit=self.audit, instruments=self.instruments, tracer=self.tracer,
         )  # fmt: skip
+        operations = OperationMetrics(self.instruments, self.tracer)
         self.proxy = Proxy(
-            self.gate, self._upstream, OperationMetrics(self.instruments), endpoints=build.endpoints(config),
+            self.gate, self._upstream, operations, endpoints=build.endpoints(config),
             answers=build.answers(config), sessions=SessionBinding(config.audit.key_file.read().encode()),
             limits=config.limits, upstream=config.upstream,
         )  # fmt: skip
@@ -143,7 +154,7 @@ class Sidecar:
         app, guard = web.Application(), AdminGuard(lambda: self.settings.sidecar.admin.token_file)
         setup_admin(
             app, registry=self.registry, instruments=self.instruments, reloader=self.reloader,
-            is_ready=lambda: self.is_ready, refuses=guard.refuses,
+            is_ready=lambda: self.is_ready, refuses=guard.refuses, has_exemplars=self.tracer is not None,
         )  # fmt: skip
         RevocationPages(self.revocations, self.audit, guard).setup(app)
         server: Server = await serve(app, host, port)

@@ -13,6 +13,7 @@ from auth_sidecar.operations import AUTHENTICATED, Action, OperationMap, Refused
 from auth_sidecar.principal import Principal
 from auth_sidecar.rbac import NO_ROLE
 from auth_sidecar.tokens import Verifier
+from contract.tracing import Span
 from contract.vocabulary import AuditEvent, AuthReason
 
 PROXY = "proxy"
@@ -57,6 +58,10 @@ class Ask:
     """The client's certificate as `ssl` describes it, verified, where TLS ends here."""
     arguments: Mapping[str, Any] | None = None
     """Arguments of the call, once its body has been read."""
+    traceparent: str | None = None
+    """The caller's trace context, as its header says."""
+    span: Span | None = None
+    """The span that is recorded of this request, once the caller is known."""
 
     def token(self) -> str | AuthReason:
         """Return the bearer token, or why there is none; RFC 6750, section 2.1 is the only way to send one."""

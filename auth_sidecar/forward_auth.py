@@ -18,10 +18,13 @@ from auth_sidecar.config_ports import ForwardAuth
 from auth_sidecar.decision import FORWARD, Ask, Decision, Endpoint, has_query_token, printable
 from auth_sidecar.gate import Gate
 from auth_sidecar.lean_http import Question, Respond
+from auth_sidecar.operation_metrics import known_method
 from auth_sidecar.operations import MIRRORED, Action, Refused, read_headers
 from auth_sidecar.principal import Principal
+from auth_sidecar.spans import decision_ended
 from auth_sidecar.token_cache import Caller
 from auth_sidecar.tokens import Refusal
+from contract.tracing import TRACEPARENT
 from contract.vocabulary import AuthReason
 
 MAX_PLACES = 4096
@@ -83,7 +86,9 @@ class ForwardAuthEndpoint:
             respond(encode(Answer(403 if place else 404, {}, b"")))
             return
         ask, action = _ask(question, place), _action(question, place)
-        if not self._gate.decide_now(ask, action, functools.partial(self._decided, place.endpoint, respond)):
+        if self._gate.tracer and TRACEPARENT.encode() in question.headers:
+            ask.traceparent = question.headers[TRACEPARENT.encode()].decode("latin-1")
+        if not self._gate.decide_now(ask, action, functools.partial(self._decided, ask, respond)):
             task = asyncio.ensure_future(self._decide_later(ask, action, respond))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -96,11 +101,11 @@ class ForwardAuthEndpoint:
         """Record that a proxy sent what is not HTTP."""
         self._gate.refuse_unread(FORWARD, peer)
 
-    def _decided(
-        self, endpoint: Endpoint | None, respond: Respond, caller: Caller | Refusal | None, decision: Decision
-    ) -> None:
+    def _decided(self, ask: Ask, respond: Respond, caller: Caller | Refusal | None, decision: Decision) -> None:
+        if self._gate.tracer:
+            decision_ended(self._gate.tracer, ask, decision, known_method(decision.method))
         if decision.status != 200 or not isinstance(caller, Caller):
-            respond(refusal(self._answers, decision, endpoint))
+            respond(refusal(self._answers, decision, ask.endpoint))
             return
         if not caller.answer:
             # Tokens of the same caller differ in times and id, which are not part of the answer.
@@ -113,7 +118,7 @@ class ForwardAuthEndpoint:
 
         decision = await self._gate.decide(ask, read_action)
         caller = Caller(decision.principal) if decision.principal else None
-        self._decided(ask.endpoint, respond, caller, decision)
+        self._decided(ask, respond, caller, decision)
 
     def _find(
         self, method: bytes, target: bytes, forwarded_method: bytes | None, original_method: bytes | None,

@@ -24,6 +24,7 @@ from auth_sidecar.revocation import Revocations
 from auth_sidecar.token_cache import Caller, TokenCache, key_of
 from auth_sidecar.tokens import Refusal
 from contract.instruments import Instruments
+from contract.tracing import Tracer
 from contract.vocabulary import AuditEvent, AuthReason
 
 logger = logging.getLogger(__name__)
@@ -61,8 +62,10 @@ class Gate:
         revocations: Revocations,
         audit: AuditWriter,
         instruments: Instruments,
+        tracer: Tracer | None = None,
     ) -> None:
         """Take the rules in force and the key sources by the issuer's configured name."""
+        self.tracer = tracer
         self.rules = rules
         self.sources = sources
         self.lockout = lockout
@@ -94,6 +97,9 @@ class Gate:
                 action = await read_action(caller.principal)
                 waited = time.perf_counter() - waiting
                 ask.arguments = action.arguments if isinstance(action, Action) else None
+                if self.tracer:
+                    stated = action.traceparent if isinstance(action, Action) else None
+                    ask.span = self.tracer.sampled(stated or ask.traceparent)
                 decision = authorize(self.rules, caller.principal, ask.endpoint, action)
         except Exception:
             decision = surprise()
@@ -106,6 +112,8 @@ class Gate:
         try:
             caller = self.authenticate(ask)
             if isinstance(caller, Caller):
+                if self.tracer:
+                    ask.span = self.tracer.sampled(ask.traceparent)
                 decision = authorize(self.rules, caller.principal, ask.endpoint, action)
             elif self.may_be_new_key(caller):
                 return False
@@ -191,7 +199,7 @@ class Gate:
 
         def settle(is_written: bool) -> None:
             final = decision if is_written else self._unwritten(decision)
-            self._metrics.decided(ask.mode, final, time.perf_counter() - started)
+            self._metrics.decided(ask.mode, final, time.perf_counter() - started, ask.span)
             decided(final)
 
         self._audit.submit(decision.event, body, settle)
@@ -247,6 +255,8 @@ def record_of(
     package = b""
     if ask.request_id:
         request["request_id"] = ask.request_id
+    if ask.span:
+        request["trace_id"] = ask.span.trace_id
     if sealing:
         package = sealing.apply(request, ask.arguments)
     parts = [audit_chain.fragment(request), decision.record or decision_record(ask.endpoint, decision)]

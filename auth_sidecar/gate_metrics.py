@@ -6,6 +6,7 @@ from typing import Any
 
 from auth_sidecar.decision import Decision
 from contract.instruments import Instruments
+from contract.tracing import Span
 from contract.vocabulary import AuditEvent, AuthReason, AuthResult, AuthzResult
 
 _RESULTS: Mapping[AuditEvent, tuple[AuthResult, AuthzResult | None]] = {
@@ -28,11 +29,11 @@ class GateMetrics:
         self._lookups = [0, 0]
         self._is_scheduled = False
 
-    def decided(self, mode: str, decision: Decision, seconds: float) -> None:
-        """Count a decision whose record is written."""
+    def decided(self, mode: str, decision: Decision, seconds: float, span: Span | None = None) -> None:
+        """Count a decision whose record is written; a span becomes the exemplar of its duration."""
         key = (decision.event, decision.reason, decision.role)
         self._decisions[key] = self._decisions.get(key, 0) + 1
-        self._child("mcp_auth_decision_duration_seconds", mode).observe(seconds)
+        self._child("mcp_auth_decision_duration_seconds", mode).observe(seconds, span.exemplar if span else None)
         if decision.shadow:
             self.bypassed("authorization")
             self._child("mcp_auth_shadow_denials_total", decision.shadow, decision.role).inc()

@@ -4,18 +4,19 @@ Snapshots cross process borders as plain lists. What a worker had counted stays 
 took its place, so that sums never fall.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar, Sample
 
 Labels = tuple[tuple[str, str], ...]
 Series = tuple[str, Labels]
 """Name of a sample, and its labels."""
 Snapshot = list[Any]
-"""Families: name, help, type and samples; a sample is its name, its labels and its value."""
+"""Families: name, help, type and samples; a sample is its name, its labels, its value and perhaps its exemplar."""
 
 ADDED = frozenset({"counter", "histogram"})
 
@@ -40,9 +41,15 @@ STATES: Mapping[str, Callable[[Iterable[float]], float]] = {
 def snapshot(registry: CollectorRegistry) -> Snapshot:
     """Return all samples of a registry in a form that JSON can carry."""
     return [
-        [family.name, family.documentation, family.type, [[s.name, s.labels, s.value] for s in family.samples]]
+        [family.name, family.documentation, family.type, [_told(sample) for sample in family.samples]]
         for family in registry.collect()
     ]
+
+
+def _told(sample: Sample) -> list[Any]:
+    exemplar = sample.exemplar
+    seen = [[exemplar.labels, exemplar.value, exemplar.timestamp]] if exemplar else []
+    return [sample.name, sample.labels, sample.value, *seen]
 
 
 class MergedMetrics(Collector):
@@ -76,16 +83,31 @@ class MergedMetrics(Collector):
             held = values.setdefault(name, {})
             for series, value in _series(samples):
                 held.setdefault(series, []).append(value)
+        exemplars = self._exemplars()
         for name, family in families.items():
             counted = self._counted.get(name, {})
             for series in {**values[name], **counted}:
                 found = values[name].get(series, [])
                 total = sum(found) + counted.get(series, 0.0)
                 value = total if family.type in ADDED else STATES.get(name, max)(found)
-                family.add_sample(series[0], dict(series[1]), value)
+                family.add_sample(series[0], dict(series[1]), value, exemplar=exemplars.get(series))
             yield family
 
+    def _exemplars(self) -> dict[Series, Exemplar]:
+        """Return the newest exemplar of each series."""
+        found: dict[Series, Exemplar] = {}
+        for name, labels, _, *seen in [s for taken in self._latest.values() for f in taken for s in f[3]]:
+            series = (name, tuple(labels.items()))
+            for exemplar in (Exemplar(*parts) for parts in seen):
+                if series not in found or _moment(exemplar) > _moment(found[series]):
+                    found[series] = exemplar
+        return found
 
-def _series(samples: Iterable[tuple[str, Mapping[str, str], float]]) -> Iterator[tuple[Series, float]]:
-    for name, labels, value in samples:
+
+def _moment(exemplar: Exemplar) -> float:
+    return float(exemplar.timestamp or 0)
+
+
+def _series(samples: Iterable[Sequence[Any]]) -> Iterator[tuple[Series, float]]:
+    for name, labels, value, *_ in samples:
         yield (name, tuple(labels.items())), value

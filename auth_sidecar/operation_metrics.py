@@ -11,7 +11,9 @@ import orjson
 
 from auth_sidecar.decision import Endpoint
 from auth_sidecar.operations import Action
+from auth_sidecar.spans import Operation, operation_ended
 from contract.instruments import Instruments
+from contract.tracing import Span, Tracer
 
 OTHER = "_OTHER"
 MAX_TOOLS = 200
@@ -24,6 +26,8 @@ METHODS = frozenset({
     "resources/unsubscribe", "completion/complete", "logging/setLevel", "notifications/initialized",
     "notifications/cancelled", "notifications/progress", "notifications/roots/list_changed",
 })  # fmt: skip
+_UNNAMED = frozenset({"http/get", "http/post", "http/delete", "rpc/response"})
+"""Actions without an MCP method; metrics leave them out, a span has to be called something."""
 VERSIONS = frozenset({"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"})
 _CALLER_FAULTS = frozenset({-32700, -32600, -32601, -32602, -32002})
 """Errors of the caller; the conventions do not count them against the server."""
@@ -95,28 +99,34 @@ class Watcher:
 class OperationMetrics:
     """Counts operations; keeps the tool names that each endpoint has listed."""
 
-    def __init__(self, instruments: Instruments) -> None:
+    def __init__(self, instruments: Instruments, tracer: Tracer | None = None) -> None:
         self._instruments = instruments
+        self._tracer = tracer
         self._children: dict[tuple[str, ...], Any] = {}
         self._listed: dict[str, frozenset[str]] = {}
 
-    def count(self, endpoint: Endpoint, action: Action, outcome: Outcome, started: float) -> None:
-        """Record an operation that began at `started` (of `time.perf_counter`)."""
-        if not action.is_request and not action.method.startswith("notifications/"):
-            return
+    def count(
+        self, endpoint: Endpoint, action: Action, outcome: Outcome, started: float, span: Span | None = None
+    ) -> None:
+        """Record an operation that began at `started` (of `time.perf_counter`), and end its span."""
+        seconds = time.perf_counter() - started
         labels = (
             endpoint.agent_type,
-            action.method if action.method in METHODS else OTHER,
+            known_method(action.method),
             self._tool(endpoint, action),
             outcome.error_type,
             outcome.status_code,
             action.version if action.version in VERSIONS or not action.version else OTHER,
         )
+        if span and self._tracer:
+            operation_ended(self._tracer, span, endpoint, Operation(*labels[1:]), action.message_id, seconds)
+        if not action.is_request and not action.method.startswith("notifications/"):
+            return
         child = self._children.get(labels)
         if child is None:
             child = self._instruments.child("mcp_server_operation_duration_seconds", *labels)
             self._children[labels] = child
-        child.observe(time.perf_counter() - started)
+        child.observe(seconds, span.exemplar if span else None)
 
     def learn(self, endpoint: Endpoint, tools: tuple[str, ...]) -> None:
         """Take tool names from an endpoint's tools/list; pages add up, to a bound."""
@@ -134,6 +144,11 @@ class OperationMetrics:
             return ""
         is_known = action.name in endpoint.operations.tools or action.name in self._listed.get(endpoint.path, ())
         return action.name if is_known else OTHER
+
+
+def known_method(method: str) -> str:
+    """Return a method as labels and spans name it."""
+    return method if method in METHODS or method in _UNNAMED else OTHER
 
 
 def _error(code: object) -> Outcome:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from auth_sidecar import rbac, strict_json
+from contract.tracing import TRACEPARENT, parse
 from contract.vocabulary import AuthReason
 
 MODERN = "2026-07-28"
@@ -47,6 +48,12 @@ class Action(NamedTuple):
     """Whether the caller waits for a JSON-RPC answer to `message_id`."""
     arguments: Mapping[str, Any] | None = None
     meta: Mapping[str, Any] | None = None
+
+    @property
+    def traceparent(self) -> str | None:
+        """The caller's trace context, as the body says it (SEP-414)."""
+        found = self.meta.get(TRACEPARENT) if self.meta else None
+        return found if parse(found) else None
 
 
 class Refused(NamedTuple):

@@ -21,16 +21,20 @@ from auth_sidecar.config import Limits, Upstream
 from auth_sidecar.decision import PROXY, Ask, Endpoint, has_query_token, printable
 from auth_sidecar.gate import Gate
 from auth_sidecar.listing import LISTS, RESUMED, ListFilter
-from auth_sidecar.operation_metrics import OperationMetrics, Outcome
+from auth_sidecar.operation_metrics import OperationMetrics, Outcome, known_method
 from auth_sidecar.operations import Action, is_modern
 from auth_sidecar.principal import Principal
 from auth_sidecar.relay import Relay
 from auth_sidecar.request_body import BODILESS, Body
 from auth_sidecar.sessions import HEADER as SESSION_HEADER
 from auth_sidecar.sessions import SessionBinding
+from auth_sidecar.spans import decision_ended, handed_on
+from contract.log import RateLimit
+from contract.tracing import TRACEPARENT, Span, unsampled
 from contract.vocabulary import AuthReason
 
 logger = logging.getLogger(__name__)
+logger.addFilter(RateLimit())
 
 LARGE_BYTES = 1 << 20
 """Bodies from this size on are sent in pieces, so that other requests are not held up."""
@@ -41,6 +45,7 @@ DRAIN_SECONDS = 300.0
 _FILTERED = frozenset({*LISTS, RESUMED})
 _CREDENTIALS = frozenset({"authorization"})
 _CODINGS = frozenset({"accept-encoding", "range"})
+_CONTEXT = frozenset({TRACEPARENT})
 """What would bring an answer in a form that cannot be filtered."""
 _UPSTREAM_DOWN = {502: "The server behind cannot be reached.", 504: "The server behind does not answer in time."}
 
@@ -89,10 +94,12 @@ class Proxy:
             response = _response(self.answers.refuse(decision, endpoint, body.message_id))
             if decision.reason is not AuthReason.ORIGIN_NOT_ALLOWED:
                 cors.open_to_page(request.headers, response)
+            if self._gate.tracer:
+                decision_ended(self._gate.tracer, ask, decision, known_method(decision.method))
             if not body.is_complete:
                 response.force_close()
             return response
-        return await self._pass_on(request, Call(endpoint, caller, body.action, body, started))
+        return await self._pass_on(request, Call(endpoint, caller, body.action, body, started, ask.span))
 
     def _preflight(self, request: web.BaseRequest, ask: Ask, path: str) -> Answer | None:
         """Return the answer to a preflight of a page that may send requests here, None for any other."""
@@ -137,12 +144,13 @@ class Proxy:
             status = 504 if isinstance(error, TimeoutError) else 502
             outcome = Outcome("timeout" if status == 504 else str(status))
             fields = {"agent": call.endpoint.agent, "status": status, "error": type(error).__name__}
+            fields |= call.span.exemplar if call.span else {}
             logger.warning("upstream failed", extra=fields)
             response = _response(_unreachable(status, call.action))
             cors.open_to_page(request.headers, response)
             return response
         finally:
-            self._operations.count(call.endpoint, call.action, outcome, call.started)
+            self._operations.count(call.endpoint, call.action, outcome, call.started, call.span)
 
     def _filter(self, call: "Call", answer: aiohttp.ClientResponse) -> ListFilter | None:
         """Return what filters the answer to a list request, None for every other answer."""
@@ -166,17 +174,24 @@ class Proxy:
         """Send the request on and return the answer's head; raises TimeoutError when that takes too long."""
         query = request.raw_path.partition("?")[2]
         dropped = frozenset() if self.upstream.keep_authorization else _CREDENTIALS
-        pairs = headers_.inwards(request.headers, dropped | _CODINGS if call.action.method in _FILTERED else dropped)
+        dropped |= _CODINGS if call.action.method in _FILTERED else frozenset()
+        pairs = headers_.inwards(request.headers, dropped | _CONTEXT if call.span else dropped)
         if call.body.session:
             pairs.append((SESSION_HEADER, call.body.session))
         pairs += headers_.forwarded(request.remote or "", request.host, request.scheme)
         pairs += headers_.identity(call.caller)
+        data = call.body.data
+        if call.span:
+            pairs.append((TRACEPARENT, call.span.traceparent))
+            data = handed_on(data, call.action, call.span, request.headers)
+        elif self._gate.tracer and TRACEPARENT not in request.headers and call.action.traceparent is None:
+            pairs.append((TRACEPARENT, unsampled().traceparent))
         async with asyncio.timeout(self.upstream.response_timeout or None):
             return await self._http.request(
                 request.method,
                 call.endpoint.upstream + (f"?{query}" if query else ""),
                 headers=pairs,
-                data=io.BytesIO(call.body.data) if len(call.body.data) > LARGE_BYTES else call.body.data or None,
+                data=io.BytesIO(data) if len(data) > LARGE_BYTES else data or None,
                 allow_redirects=False,
             )
 
@@ -200,6 +215,7 @@ class Call(NamedTuple):
     action: Action
     body: Body
     started: float
+    span: Span | None = None
 
 
 def _ask(request: web.BaseRequest, endpoint: Endpoint | None, query: str) -> Ask:
@@ -215,6 +231,7 @@ def _ask(request: web.BaseRequest, endpoint: Endpoint | None, query: str) -> Ask
         has_query_token=has_query_token(query),
         request_id=printable(headers.get("X-Request-Id", "")),
         certificate=request.get_extra_info("peercert") if request.secure else None,
+        traceparent=headers.get(TRACEPARENT),
     )
 
 

@@ -18,6 +18,7 @@ from auth_sidecar.app import Sidecar
 from auth_sidecar.merged_metrics import snapshot
 from auth_sidecar.place import Place, receive
 from contract import log, tracing
+from contract.tracing import Tracer
 from contract.web import run
 
 GC_THRESHOLD = 20_000
@@ -49,20 +50,23 @@ def main() -> int:
     except EOFError:
         return ORPHANED
     log.setup("sidecar", place.settings.sidecar.log_level)
-    tracing.setup("sidecar")
+    tracer = tracing.setup("sidecar")
     try:
-        run(lambda stop: _serve(connection, place, stop))
+        run(lambda stop: _serve(connection, place, tracer, stop))
     except OSError as error:
         print(f"worker {place.number} cannot start: {error}", file=sys.stderr)
         return 1
+    finally:
+        if tracer:
+            tracer.close()
     return 0
 
 
-async def _serve(connection: socket.socket, place: Place, stop: asyncio.Event) -> None:
+async def _serve(connection: socket.socket, place: Place, tracer: Tracer | None, stop: asyncio.Event) -> None:
     # Ctrl-C reaches every process of a terminal; it is the supervisor's to act on.
     asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sidecar = await Sidecar(Path(), process_registry(), place).start()
+    sidecar = await Sidecar(Path(), process_registry(), place, tracer).start()
     spare_collector()
     answering = asyncio.ensure_future(_answer(connection, place, sidecar))
     await stop.wait()

@@ -39,16 +39,19 @@ class JsonFormatter(logging.Formatter):
 
 
 class RateLimit(logging.Filter):
-    """Lets the same message of the same logger pass once per `seconds`; the next one tells how many were held back."""
+    """Lets the same message of a logger about the same `agent` pass once per `seconds`.
+
+    The next one tells how many were held back.
+    """
 
     def __init__(self, seconds: float = 30.0) -> None:
         super().__init__()
         self._seconds = seconds
-        self._last: dict[tuple[str, str], tuple[float, int]] = {}
+        self._last: dict[tuple[str, str, object], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether the record is written."""
-        key = (record.name, str(record.msg))
+        key = (record.name, str(record.msg), getattr(record, "agent", None))
         now = time.monotonic()
         last, held = self._last.get(key, (-self._seconds, 0))
         if now - last < self._seconds:

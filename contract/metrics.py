@@ -22,14 +22,8 @@ _ALL = ("exporter", "sidecar", "incident_desk")
 _SEVERITIES = words_of(words.Severity)
 _REASONS = words_of(words.AuthReason)
 _AUTHZ_REASONS = (
-    "ok",
-    "header_mismatch",
-    "insufficient_scope",
-    "no_permission",
-    "unmapped_operation",
-    "internal_error",
-)
-
+    "ok", "header_mismatch", "insufficient_scope", "no_permission", "unmapped_operation", "internal_error",
+)  # fmt: skip
 
 _AGENTS = (
     gauge("mcp_agent_up", "Whether the last probe found the agent healthy.", "exporter", _AGENT),
@@ -285,6 +279,14 @@ _SERVICES = (
         "Samples dropped because the metric has reached its cap of label sets.",
         _ALL,
         ("service", "metric"),
+    ),
+    Metric(
+        "mcp_trace_spans_total",
+        Kind.COUNTER,
+        "Ended spans by what became of them; absent while tracing is off.",
+        _ALL,
+        ("service", "result"),
+        {"result": ("exported", "queue_full", "export_failed")},
     ),
 )
 

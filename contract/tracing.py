@@ -1,75 +1,226 @@
-"""Traces over OTLP; without an endpoint in the environment nothing is imported, traced or slower."""
+"""Traces over OTLP; without an endpoint in the environment nothing is imported, traced or slower.
 
+`setup` returns a service's tracer, None when tracing is off. Whether a request is sampled is decided by two numbers
+before anything of its span is made; the SDK of OpenTelemetry only takes ended spans and sends them
+(`contract/tracing_otlp.py`). Trace context: W3C, https://www.w3.org/TR/trace-context/.
+"""
+
+import logging
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import cache
-from typing import Any
+import random
+import re
+import sys
+import time
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from typing import NamedTuple, Protocol
+
+from contract.instruments import Instruments
+
+logger = logging.getLogger(__name__)
 
 ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 """Standard variables of OpenTelemetry; one of them turns tracing on."""
+TRACEPARENT = "traceparent"
+"""The header, and the bare key of `params._meta` (MCP 2026-07-28, SEP-414), that carry the context."""
+CLOSE_SECONDS = 3.0
+"""How long the end of a service may wait for its last spans to be sent."""
+_FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_LOW_64 = (1 << 64) - 1
+
+Attribute = str | int | float | bool
+
+
+class Parent(NamedTuple):
+    """A caller's span."""
+
+    trace_id: int
+    span_id: int
+    is_sampled: bool
+
+
+def parse(traceparent: object) -> Parent | None:
+    """Return the caller's span that a `traceparent` names, None when it names none."""
+    match = _FORM.fullmatch(traceparent) if isinstance(traceparent, str) else None
+    if match is None or match[1] == "ff" or (match[1] == "00" and match[5]):
+        return None
+    trace_id, span_id = int(match[2], 16), int(match[3], 16)
+    return Parent(trace_id, span_id, bool(int(match[4], 16) & 1)) if trace_id and span_id else None
+
+
+class Span:
+    """One piece of work; only a sampled one is ever sent. `attributes` may be added to until it ends."""
+
+    __slots__ = ("attributes", "ended", "is_error", "is_sampled", "kind", "name", "parent", "span", "started", "trace")
+
+    def __init__(self, parent: Parent | None, trace: int, *, is_sampled: bool) -> None:
+        self.parent = parent
+        self.trace = trace
+        self.span = random.getrandbits(64) or 1
+        self.is_sampled = is_sampled
+        self.is_error = False
+        self.name = self.kind = ""
+        self.attributes: dict[str, Attribute] = {}
+        self.started = self.ended = 0
+
+    @property
+    def trace_id(self) -> str:
+        """The id of the trace, as logs, audit records and exemplars carry it."""
+        return f"{self.trace:032x}"
+
+    @property
+    def traceparent(self) -> str:
+        """What is handed on to whoever is asked in this span."""
+        return f"00-{self.trace:032x}-{self.span:016x}-{'01' if self.is_sampled else '00'}"
+
+    @property
+    def exemplar(self) -> dict[str, str]:
+        """The labels of an exemplar that leads here."""
+        return {"trace_id": self.trace_id}
+
+
+class Sampling(NamedTuple):
+    """Which traces are recorded: OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG of OpenTelemetry's specification."""
+
+    follows_caller: bool
+    bound: int
+    """Of 2^64: ids below it are sampled."""
+
+    @staticmethod
+    def of(environ: Mapping[str, str] = os.environ) -> "Sampling":
+        """Read the environment; what cannot be read is warned about and means `parentbased_always_on`."""
+        name = environ.get("OTEL_TRACES_SAMPLER") or "parentbased_always_on"
+        kind = name.removeprefix("parentbased_")
+        share = {"always_on": 1.0, "always_off": 0.0, "traceidratio": _share(environ)}.get(kind)
+        if share is None:
+            logger.warning("OTEL_TRACES_SAMPLER is not known, everything is sampled", extra={"sampler": name})
+            return Sampling(True, 1 << 64)
+        return Sampling(name != kind, round(share * (1 << 64)))
+
+
+def _share(environ: Mapping[str, str]) -> float:
+    text = environ.get("OTEL_TRACES_SAMPLER_ARG") or "1"
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if 0 <= share <= 1:
+        return share
+    logger.warning("OTEL_TRACES_SAMPLER_ARG is no share from 0 to 1, everything is sampled", extra={"share": text})
+    return 1.0
+
+
+class Outlet(Protocol):
+    """Where ended spans go."""
+
+    def send(self, span: Span) -> None:
+        """Take a span without waiting for anything."""
+
+    def count_on(self, instruments: Instruments) -> None:
+        """Count from now on what becomes of spans."""
+
+    def close(self, seconds: float) -> None:
+        """Send what is left, for at most so long."""
+
+
+class Tracer:
+    """Makes the spans of a service."""
+
+    def __init__(self, outlet: Outlet, sampling: Sampling) -> None:
+        self.outlet = outlet
+        self._follows_caller, self._bound = sampling
+
+    def sampled(self, traceparent: object = None) -> Span | None:
+        """Begin a span below the caller's; None, at hardly any cost, when it is not to be recorded."""
+        parent = parse(traceparent) if traceparent else None
+        trace = parent.trace_id if parent else random.getrandbits(128)
+        is_sampled = parent.is_sampled if parent and self._follows_caller else trace & _LOW_64 < self._bound
+        if not is_sampled:
+            return None
+        span = Span(parent, trace or 1, is_sampled=True)
+        span.started = time.time_ns()
+        return span
+
+    def end(self, span: Span, name: str, kind: str, *, is_error: bool = False) -> None:
+        """Send a span that began as sampled; `kind` is server, client or internal."""
+        span.name, span.kind, span.is_error, span.ended = name, kind, is_error, time.time_ns()
+        self.outlet.send(span)
+
+    @contextmanager
+    def span(self, name: str, kind: str = "internal", **attributes: Attribute) -> Iterator[Span]:
+        """Run a block in a span below the running one; attribute names have `__` for a dot."""
+        above = _running.get()
+        may_be_sampled = above is None or above.is_sampled
+        span = (self.sampled(above and above.traceparent) if may_be_sampled else None) or unsampled(above)
+        token = _running.set(span)
+        try:
+            yield span
+        except BaseException as error:
+            span.attributes.setdefault("error.type", type(error).__qualname__)
+            span.is_error = True
+            raise
+        finally:
+            _running.reset(token)
+            if span.is_sampled:
+                span.attributes.update({key.replace("__", "."): value for key, value in attributes.items()})
+                self.end(span, name, kind, is_error=span.is_error)
+
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Send what is left, for at most so long."""
+        self.outlet.close(seconds)
+
+
+def spanning(
+    tracer: Tracer | None, name: str, kind: str = "internal", **attributes: Attribute
+) -> AbstractContextManager[Span | None]:
+    """Return `Tracer.span` of a tracer, and what does nothing where there is none."""
+    return tracer.span(name, kind, **attributes) if tracer else nullcontext()
+
+
+_running: ContextVar[Span | None] = ContextVar("running_span", default=None)
+
+
+def unsampled(above: Span | None = None) -> Span:
+    """Return a context that tells whoever is asked not to record either."""
+    return Span(None, above.trace if above else random.getrandbits(128) or 1, is_sampled=False)
+
+
+def running() -> Span | None:
+    """Return the span that `Tracer.span` runs this code in."""
+    return _running.get()
+
+
+def inject(carrier: MutableMapping[str, str]) -> None:
+    """Add the running span's context to headers or `params._meta`."""
+    span = _running.get()
+    if span:
+        carrier[TRACEPARENT] = span.traceparent
+
+
+def current_trace_id() -> str:
+    """Return the trace id of the running span as 32 hex digits, empty when there is none or it is not recorded."""
+    span = _running.get()
+    if span:
+        return span.trace_id if span.is_sampled else ""
+    # Only where tracing is on the module has been imported.
+    outlet = sys.modules.get("contract.tracing_otlp")
+    return str(outlet.trace_id_of_libraries()) if outlet else ""
 
 
 def is_enabled(environ: Mapping[str, str] = os.environ) -> bool:
     """Whether an OTLP endpoint is configured."""
-    return any(environ.get(variable) for variable in ENDPOINT_VARIABLES)
+    is_off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
+    return not is_off and any(environ.get(variable) for variable in ENDPOINT_VARIABLES)
 
 
-def setup(service: str) -> None:
-    """Send this process's spans to the configured endpoint, batched; do nothing where there is none.
+def setup(service: str, *, for_libraries: bool = False) -> Tracer | None:
+    """Return what traces this process to the configured endpoint; None, and nothing imported, where there is none.
 
-    Sampling, protocol and headers follow OpenTelemetry's own OTEL_* variables.
+    `for_libraries` also takes the spans that libraries make by themselves, such as the MCP SDK's.
     """
     if not is_enabled():
-        return
-    from opentelemetry import trace
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        return None
+    from contract.tracing_otlp import OtlpOutlet
 
-    provider = TracerProvider(resource=Resource.create({"service.name": service, "service.namespace": "mcp-lookout"}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    trace.set_tracer_provider(provider)
-
-
-@contextmanager
-def span(
-    name: str, *, kind: str = "internal", carrier: Mapping[str, str] | None = None, **attributes: Any
-) -> Iterator[Any]:
-    """Run a block in a span whose parent comes from `carrier` (W3C trace context) or the caller; None when off."""
-    if not is_enabled():
-        yield None
-        return
-    from opentelemetry import propagate, trace
-
-    context = propagate.extract(carrier) if carrier else None
-    options: dict[str, Any] = {"kind": trace.SpanKind[kind.upper()], "attributes": attributes, "context": context}
-    with _tracer().start_as_current_span(name, **options) as current:
-        yield current
-
-
-def inject(carrier: dict[str, str]) -> dict[str, str]:
-    """Add the current trace context to a carrier (headers or `params._meta`) and return it."""
-    if is_enabled():
-        from opentelemetry import propagate
-
-        propagate.inject(carrier)
-    return carrier
-
-
-def current_trace_id() -> str:
-    """Return the trace id of the running span as 32 hex digits, empty when there is none."""
-    if not is_enabled():
-        return ""
-    from opentelemetry import trace
-
-    context = trace.get_current_span().get_span_context()
-    return format(context.trace_id, "032x") if context.is_valid else ""
-
-
-@cache
-def _tracer() -> Any:
-    from opentelemetry import trace
-
-    return trace.get_tracer("mcp_lookout")
+    return Tracer(OtlpOutlet(service, for_libraries=for_libraries), Sampling.of())

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import logging
+import re
 import signal
 import ssl
 from collections.abc import Awaitable, Callable
@@ -13,6 +14,7 @@ import uvloop
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from contract.config import ConfigError, Loaded, Model, Problem
 from contract.instruments import Instruments
@@ -21,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 C = TypeVar("C", bound=Model)
 
+OPEN_METRICS = "application/openmetrics-text"
 GZIP_FROM_BYTES = 4096
 """Answers below this size are sent as they are."""
 
@@ -128,19 +131,22 @@ def setup_admin(
     extra_metrics: Callable[[], bytes] | None = None,
     before_metrics: Callable[[], Awaitable[None]] | None = None,
     refuses: Callable[[web.BaseRequest], web.Response | None] | None = None,
+    has_exemplars: bool = False,
 ) -> None:
     """Add /metrics, /-/healthy, /-/ready and POST /-/reload to an application.
 
     `extra_metrics` returns text exposition of families that are not on the registry; `before_metrics` is awaited first;
-    `refuses` says who may not reload.
+    `refuses` says who may not reload. With `has_exemplars` a scraper that asks for it gets OpenMetrics, which has them.
     """
     instruments.gauge("mcp_build_info").labels(instruments.service, release()).set(1)
 
     async def metrics(request: web.Request) -> web.Response:
         if before_metrics:
             await before_metrics()
-        body = generate_latest(registry) + (extra_metrics() if extra_metrics else b"")
-        return exposition(request, body)
+        extra = extra_metrics() if extra_metrics else b""
+        if has_exemplars and OPEN_METRICS in request.headers.get("Accept", ""):
+            return exposition(request, open_metrics(registry, extra), openmetrics.CONTENT_TYPE_LATEST)
+        return exposition(request, generate_latest(registry) + extra)
 
     async def healthy(_request: web.Request) -> web.Response:
         return web.Response(text="healthy\n")
@@ -173,9 +179,17 @@ def _reload_handler(
     return reload
 
 
-def exposition(request: web.Request, body: bytes) -> web.Response:
+def open_metrics(registry: CollectorRegistry, extra: bytes = b"") -> bytes:
+    """Return a registry as OpenMetrics 1.0, exemplars included, and families of the text format with it."""
+    own: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
+    end = b"# EOF\n"
+    # There a counter's family is named without the suffix that its samples have.
+    return own.removesuffix(end) + re.sub(rb"(?m)^(# (?:HELP|TYPE) \S+)_total ", rb"\1 ", extra) + end
+
+
+def exposition(request: web.Request, body: bytes, content_type: str = CONTENT_TYPE_LATEST) -> web.Response:
     """Return text exposition with the Content-Type that Prometheus 3 insists on, compressed when that is wanted."""
-    headers = {"Content-Type": CONTENT_TYPE_LATEST, "Vary": "Accept-Encoding"}
+    headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
     if len(body) >= GZIP_FROM_BYTES and "gzip" in request.headers.get("Accept-Encoding", ""):
         headers["Content-Encoding"] = "gzip"
         body = gzip.compress(body, compresslevel=1)

@@ -26,8 +26,9 @@ def request(tool: str, arguments: dict[str, Any], client: str) -> tuple[dict[str
         f"{_PREFIX}/protocolVersion": REVISION,
         f"{_PREFIX}/clientCapabilities": {},
         f"{_PREFIX}/clientInfo": {"name": client, "version": release()},
-        **tracing.inject({}),
     }
+    for carrier in (meta, headers):
+        tracing.inject(carrier)
     params = {"name": tool, "arguments": arguments, "_meta": meta}
     return headers, {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from contract import log
+from contract import log, tracing
 from contract.config import ConfigError, Problem, exit_with
 from contract.instruments import Instruments
 from contract.ports import port
+from contract.tracing import Tracer
 from contract.web import Reloader, on_hangup, run, serve
 from exporter import config_check, pin
 from exporter.app import make_app
@@ -42,9 +43,18 @@ def main(arguments: list[str] | None = None) -> None:
         else:
             raise_file_limit()
             gc.set_threshold(*COLLECTOR_THRESHOLDS)
-            run(lambda stop: serve_until(stop, options.config, options.host, options.port))
+            _run(options)
     except ConfigError as error:
         exit_with(error)
+
+
+def _run(options: argparse.Namespace) -> None:
+    tracer = tracing.setup("exporter")
+    try:
+        run(lambda stop: serve_until(stop, options.config, options.host, options.port, tracer))
+    finally:
+        if tracer:
+            tracer.close()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,15 +86,19 @@ def _check(path: Path) -> None:
     print(f"{path}: good, {len(targets)} agent{'s' if len(targets) != 1 else ''}")
 
 
-async def serve_until(stop: asyncio.Event, path: Path, host: str, port_number: int) -> None:
+async def serve_until(
+    stop: asyncio.Event, path: Path, host: str, port_number: int, tracer: Tracer | None = None
+) -> None:
     """Serve until `stop` is set. Raises ConfigError when the configuration is broken."""
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
     instruments = Instruments(registry, "exporter")
+    if tracer:
+        tracer.outlet.count_on(instruments)
     reloader = Reloader(lambda: config_check.load(path), instruments)
     async with open_session() as session:
-        exporter = Exporter(reloader.current, session, instruments)
+        exporter = Exporter(reloader.current, session, instruments, tracer=tracer)
         reloader.on_change(exporter.apply)
         on_hangup(reloader.reload)
         await exporter.start()

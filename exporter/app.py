@@ -23,6 +23,7 @@ def make_app(exporter: Exporter, instruments: Instruments, reloader: Reloader[Ex
         is_ready=exporter.is_ready,
         reloader=reloader,
         extra_metrics=exporter.exposition,
+        has_exemplars=exporter.tracer is not None,
     )
 
     async def health(_request: web.Request) -> web.Response:

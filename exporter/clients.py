@@ -6,9 +6,11 @@ from pathlib import Path
 
 import aiohttp
 
+from contract.tracing import Tracer
 from exporter.config import FileCredentials, OAuthCredentials
 from exporter.credentials import NO_TOKEN, ClientCredentialsToken, FileToken, TokenSource
 from exporter.exchange import HttpClient, Transcript
+from exporter.traced import TracedClient
 
 KEEPALIVE_SECONDS = 2.0
 """Long enough for the requests of one probe; shorter than servers close idle connections (5 s is usual)."""
@@ -35,8 +37,9 @@ def open_session() -> aiohttp.ClientSession:
 class Clients:
     """Makes clients; token sources are shared by all who use the same credentials."""
 
-    def __init__(self, session: aiohttp.ClientSession, credentials: Credentials) -> None:
+    def __init__(self, session: aiohttp.ClientSession, credentials: Credentials, tracer: Tracer | None = None) -> None:
         self._session = session
+        self._tracer = tracer
         self._tokens: dict[str, TokenSource] = {name: self._token(config) for name, config in credentials.items()}
         self._trust: dict[Path, ssl.SSLContext] = {}
 
@@ -45,7 +48,11 @@ class Clients:
     ) -> HttpClient:
         """Return a client for one URL."""
         token = self._tokens[credentials] if credentials else NO_TOKEN
-        return HttpClient(self._session, url, trust=self._trusted(ca_file), token=token, transcript=transcript)
+        if self._tracer is None:
+            return HttpClient(self._session, url, trust=self._trusted(ca_file), token=token, transcript=transcript)
+        traced = TracedClient(self._session, url, trust=self._trusted(ca_file), token=token, transcript=transcript)
+        traced.tracer = self._tracer
+        return traced
 
     def _token(self, config: FileCredentials | OAuthCredentials) -> TokenSource:
         if isinstance(config, FileCredentials):

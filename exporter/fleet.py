@@ -184,7 +184,7 @@ class Fleet:
             for family in FAMILIES:
                 self._instruments.child("mcp_series_dropped_total", self._instruments.service, family).inc(dropped)
 
-    def record(self, agent: Agent, result: ProbeResult) -> None:
+    def record(self, agent: Agent, result: ProbeResult, exemplar: dict[str, str] | None = None) -> None:
         """Take the result of a probe: snapshot, counters, log of changes. Whatever the result, the round counts."""
         agent_type, last = agent.target.agent_type, agent.result
         try:
@@ -195,7 +195,7 @@ class Fleet:
             result = ProbeResult(ProbeOutcome.PROTOCOL_ERROR, result.duration_seconds, detail)
             agent.take(result, self.clock(), None)
         self._counted(agent_type, result.outcome).inc()
-        self._timed(agent_type).observe(result.duration_seconds)
+        self._timed(agent_type).observe(result.duration_seconds, exemplar)
         if last is None or last.outcome is not result.outcome:
             extra = {"agent": agent.target.name, "outcome": result.outcome, "detail": result.detail}
             level = logging.INFO if result.outcome.is_healthy else logging.WARNING

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import aiohttp
 
 from contract.instruments import Instruments
+from contract.tracing import Tracer, spanning
 from contract.vocabulary import HealthComponent, ProbeOutcome
 from exporter.clients import Clients
 from exporter.config import AlertmanagerApi, Api, Check, ExporterConfig, WorkflowSource
@@ -43,8 +44,10 @@ class Exporter:
         session: aiohttp.ClientSession,
         instruments: Instruments,
         clock: Callable[[], float] = time.time,
+        tracer: Tracer | None = None,
     ) -> None:
         self.config = config
+        self.tracer = tracer
         self.clock = clock
         self.started_at = clock()
         self.fleet = Fleet(instruments, clock)
@@ -56,7 +59,7 @@ class Exporter:
         self._from_files: list[Target] = []
         self._is_ready = False
         self._session = session
-        self._clients = Clients(session, {})
+        self._clients = Clients(session, {}, tracer)
         self._poller = Poller(self._look, config.limits.concurrent_probes)
         self._polling: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -81,7 +84,7 @@ class Exporter:
         if self.fleet.agents:
             self.is_ready()
         self.config, self.target_files = config, files
-        self._clients = Clients(self._session, config.credentials)
+        self._clients = Clients(self._session, config.credentials, self.tracer)
         self.fleet.set_types(config.agent_types)
         self.fleet.set_pins(pins)
         self._poller.set_concurrency(config.limits.concurrent_probes)
@@ -149,12 +152,23 @@ class Exporter:
         self._poller.add(self.fleet.set_targets(targets, self._make_agent, self.config.limits.agents))
 
     async def _look(self, agent: Agent) -> None:
+        if self.tracer is None:
+            return self.fleet.record(agent, await self._probed(agent))
+        target = agent.target
+        who = {"lookout.agent": target.name, "lookout.agent_type": target.agent_type}
+        with self.tracer.span(f"probe {target.probe}") as span:
+            result = await self._probed(agent)
+            span.attributes.update({**who, "lookout.probe.outcome": result.outcome.value})
+            if not result.outcome.is_healthy:
+                span.attributes["error.type"], span.is_error = result.outcome.value, True
+            self.fleet.record(agent, result, span.exemplar if span.is_sampled else None)
+
+    async def _probed(self, agent: Agent) -> ProbeResult:
         try:
-            result = await agent.probe(agent.http, agent.target.timeout)
+            return await agent.probe(agent.http, agent.target.timeout)
         except Exception:
             logger.exception("a probe broke", extra={"agent": agent.target.name})
-            result = ProbeResult(ProbeOutcome.PROTOCOL_ERROR, 0.0, "the probe itself broke; see the exporter's log")
-        self.fleet.record(agent, result)
+            return ProbeResult(ProbeOutcome.PROTOCOL_ERROR, 0.0, "the probe itself broke; see the exporter's log")
 
     async def _rescan(self) -> None:
         found = await asyncio.to_thread(self.target_files.scan)
@@ -192,7 +206,11 @@ class Exporter:
         http = self._clients.make(source.url, source.credentials, source.ca_file)
 
         async def read() -> None:
-            self.readings.record(source.name, await workflow_source.read(source, http))
+            with spanning(self.tracer, "read workflow source", lookout__workflow_source=source.name) as span:
+                told = await workflow_source.read(source, http)
+                if span:
+                    span.is_error = isinstance(told, str)
+                self.readings.record(source.name, told)
 
         return read
 

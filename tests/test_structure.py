@@ -32,7 +32,7 @@ CONFINED = {
         "auth_sidecar/encryption",
         "demo/",
     ),
-    "opentelemetry": ("contract/tracing.py", "demo/"),
+    "opentelemetry": ("contract/tracing_otlp.py", "demo/"),
     "mcp": ("demo/",),
 }
 

@@ -87,7 +87,7 @@ def main() -> None:
     """Check the command line and the secrets, then serve."""
     settings = arguments()
     log.setup("agents", settings.log_level)
-    tracing.setup("agents")
+    tracer = tracing.setup("agents", for_libraries=True)
     for chatty in ("mcp", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
@@ -97,6 +97,8 @@ def main() -> None:
     if settings.check:
         return print(f"{len(names())} agents: {', '.join(names())}")
     run(lambda stop: serve_until(stop, settings, secrets["idp_client_intruder"]))
+    if tracer:
+        tracer.close()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import ASGIApp
 
+from contract import tracing
 from contract.vocabulary import AGENT_TYPES
 from contract.web import release
 from demo.agents import planner, programmer, validator
@@ -15,6 +16,7 @@ from demo.agents.conduct import Conduct
 from demo.agents.library import Library
 from demo.agents.orchestrator import Orchestrator
 from demo.agents.plans import Finding, Plan, Verdict, verdict
+from demo.agents.traced import traced
 from demo.hosts import security
 from demo.listener import Listener
 
@@ -93,4 +95,5 @@ def _server(name: str, agent_type: str, tools: Iterable[Tool], conduct: Conduct)
 
 
 def _app(server: MCPServer[Any], security: TransportSecuritySettings) -> ASGIApp:
-    return server.streamable_http_app(json_response=True, transport_security=security)
+    app = server.streamable_http_app(json_response=True, transport_security=security)
+    return traced(app) if tracing.is_enabled() else app

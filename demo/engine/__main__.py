@@ -10,6 +10,7 @@ import aiohttp
 
 from contract import log, tracing
 from contract.config import ConfigError, exit_with
+from contract.tracing import Tracer
 from contract.vocabulary import AGENT_TYPES
 from contract.web import run
 from demo import options
@@ -49,7 +50,9 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def serve_until(stop: asyncio.Event, settings: argparse.Namespace, secret: str) -> None:
+async def serve_until(
+    stop: asyncio.Event, settings: argparse.Namespace, secret: str, tracer: Tracer | None = None
+) -> None:
     """Run workflows and serve their statistics until `stop` is set."""
     statistics = Statistics(WORKFLOW)
     listener = Listener(partial(make_app, statistics, settings.allow_host), settings.host, settings.port)
@@ -58,8 +61,8 @@ async def serve_until(stop: asyncio.Event, settings: argparse.Namespace, secret:
     logger.info("engine listens", extra={"url": listener.url, "sidecar": settings.sidecar})
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
         tokens = TokenSource(session, settings.token_url, CLIENT_ID, secret, settings.resource)
-        agents = Agents(session, tokens, addresses(settings.sidecar))
-        working = asyncio.create_task(work(agents, statistics, settings))
+        agents = Agents(session, tokens, addresses(settings.sidecar), tracer=tracer)
+        working = asyncio.create_task(work(agents, statistics, settings, tracer))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         for task in (working, stopping):
@@ -69,11 +72,13 @@ async def serve_until(stop: asyncio.Event, settings: argparse.Namespace, secret:
     await listener.close()
 
 
-async def work(agents: Agents, statistics: Statistics, settings: argparse.Namespace) -> None:
+async def work(
+    agents: Agents, statistics: Statistics, settings: argparse.Namespace, tracer: Tracer | None = None
+) -> None:
     """Wait until the agents can be called, then run workflows."""
     await until_ready(agents)
     reviewer = Reviewer(statistics, settings.time_scale, settings.reviewer_share)
-    workflow = Workflow(agents, reviewer, statistics)
+    workflow = Workflow(agents, reviewer, statistics, tracer)
     scheduler = Scheduler(
         workflow, statistics, interval_seconds=settings.interval_seconds, concurrency=settings.concurrency
     )
@@ -90,7 +95,7 @@ def main() -> None:
     """Check the command line and the secrets, then serve."""
     settings = arguments()
     log.setup("engine", settings.log_level)
-    tracing.setup("engine")
+    tracer = tracing.setup("engine")
     for chatty in ("mcp", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
@@ -99,7 +104,9 @@ def main() -> None:
         exit_with(error)
     if settings.check:
         return print(f"workflow {WORKFLOW}, a run every {settings.interval_seconds:g} s")
-    run(lambda stop: serve_until(stop, settings, secrets["idp_client_workflow_engine"]))
+    run(lambda stop: serve_until(stop, settings, secrets["idp_client_workflow_engine"], tracer))
+    if tracer:
+        tracer.close()
 
 
 if __name__ == "__main__":

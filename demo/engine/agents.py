@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 
 from contract.log import RateLimit
+from contract.tracing import Tracer, spanning
 from demo import wire
 from demo.engine.tokens import NoToken, TokenSource
 
@@ -64,10 +65,12 @@ class Agents:
         tokens: TokenSource,
         urls: Mapping[str, Sequence[str]],
         seconds: float = 10.0,
+        tracer: Tracer | None = None,
     ) -> None:
         """`urls` has the MCP addresses of each type's instances; `seconds` is the time one call may take."""
         self._session = session
         self._tokens = tokens
+        self._tracer = tracer
         self._timeout = aiohttp.ClientTimeout(total=seconds)
         self._instances = {agent_type: [Instance(url) for url in own] for agent_type, own in urls.items()}
         self._turns = {agent_type: itertools.count() for agent_type in urls}
@@ -81,7 +84,8 @@ class Agents:
             instance = self._pick(agent_type, turn, tried)
             tried[instance] += 1
             try:
-                result = await self._attempt(instance, tool, arguments)
+                with spanning(self._tracer, f"tools/call {tool}", "client", **_said(tool)):
+                    result = await self._attempt(instance, tool, arguments)
             except Unreachable as error:
                 instance.failed()
                 reason = error
@@ -116,6 +120,17 @@ class Agents:
                 return _structured(wire.result(response.content_type, text))
         except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError, wire.ProtocolError) as error:
             raise Unreachable(f"{instance.url}: {type(error).__name__}: {error}") from error
+
+
+def _said(tool: str) -> dict[str, str]:
+    """Return the attributes of a call's span, as the OpenTelemetry conventions for MCP name them."""
+    return {
+        "mcp__method__name": "tools/call",
+        "gen_ai__operation__name": "execute_tool",
+        "gen_ai__tool__name": tool,
+        "mcp__protocol__version": wire.REVISION,
+        "network__transport": "tcp",
+    }
 
 
 def _structured(result: Json) -> Json:

@@ -4,6 +4,7 @@ import logging
 import time
 from dataclasses import dataclass
 
+from contract.tracing import Tracer, spanning
 from contract.vocabulary import RunOutcome
 from demo.engine.agents import Agents, CallFailed, Json
 from demo.engine.goals import Goal
@@ -35,13 +36,24 @@ class Run:
 class Workflow:
     """Executes runs; one object serves all that are in flight."""
 
-    def __init__(self, agents: Agents, reviewer: Reviewer, statistics: Statistics) -> None:
+    def __init__(
+        self, agents: Agents, reviewer: Reviewer, statistics: Statistics, tracer: Tracer | None = None
+    ) -> None:
         self._agents = agents
+        self._tracer = tracer
         self._reviewer = reviewer
         self._statistics = statistics
 
     async def execute(self, run: Run) -> RunOutcome:
         """Execute a run to its end, count it, and return how it ended; it never raises but for cancellation."""
+        said = {"gen_ai__operation__name": "invoke_workflow", "gen_ai__workflow__name": WORKFLOW}
+        with spanning(self._tracer, f"invoke_workflow {WORKFLOW}", **said) as span:
+            outcome = await self._executed(run)
+            if span and outcome is not RunOutcome.COMPLETED:
+                span.attributes["error.type"], span.is_error = outcome.value, True
+        return outcome
+
+    async def _executed(self, run: Run) -> RunOutcome:
         began = time.monotonic()
         outcome = RunOutcome.CANCELLED
         try:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from auth_sidecar.app import Sidecar
+from contract.tracing import Tracer
 from tests.auth_sidecar import sidecars
 from tests.auth_sidecar.agents import Echo
 from tests.auth_sidecar.issuer import Idp
@@ -38,9 +39,9 @@ async def start_sidecar(tmp_path: Path, idp: Idp, echo: Echo) -> AsyncIterator[s
     """Starts sidecars in front of the echo server, or of `upstream=`; the other arguments change the configuration."""
     running: list[Sidecar] = []
 
-    async def start(upstream: str | None = None, **changed: Any) -> Sidecar:
+    async def start(upstream: str | None = None, tracer: Tracer | None = None, **changed: Any) -> Sidecar:
         config = sidecars.configuration(idp.url, upstream or echo.url, **changed)
-        running.append(await sidecars.start(sidecars.write(tmp_path, config)))
+        running.append(await sidecars.start(sidecars.write(tmp_path, config), tracer))
         return running[-1]
 
     yield start

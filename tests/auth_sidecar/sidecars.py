@@ -13,6 +13,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from auth_sidecar.app import Sidecar
+from contract.tracing import Tracer
 from tests.auth_sidecar.issuer import ISSUER, RESOURCE
 
 Start = Callable[..., Awaitable[Sidecar]]
@@ -53,10 +54,10 @@ def write(folder: Path, config: dict[str, Any]) -> Path:
     return file
 
 
-async def start(file: Path) -> Sidecar:
+async def start(file: Path, tracer: Tracer | None = None) -> Sidecar:
     """Start a sidecar; the traffic port is free unless the file names one."""
     named = yaml.safe_load(file.read_text()).get("traffic", {}).get("port", 0)
-    return await Sidecar(file, CollectorRegistry()).start(port=named, admin_port=0)
+    return await Sidecar(file, CollectorRegistry(), tracer=tracer).start(port=named, admin_port=0)
 
 
 def samples(registry: CollectorRegistry, name: str, **labels: str) -> float:

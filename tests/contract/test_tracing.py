@@ -1,90 +1,158 @@
-"""Traces reach an OTLP receiver as one tree; without an endpoint nothing is imported and nothing happens."""
+"""Without an endpoint nothing is imported; with one that is down nobody waits, and what is dropped is counted."""
 
 import asyncio
+import json
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+import time
 
 import pytest
-from aiohttp import web
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from prometheus_client import CollectorRegistry
 
 from contract import tracing
-from contract.web import Server, serve
+from contract.instruments import Instruments
+from contract.tracing import Parent, Sampling, Tracer
 
+CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 PROGRAM = """
-import io, json
+import io, json, logging, sys
 from contract import log, tracing
 stream = io.StringIO()
 log.setup("exporter", stream=stream)
-tracing.setup("exporter")
-caller = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
-with tracing.span("tools/call create_plan", kind="server", carrier=caller, mcp_method_name="tools/call"):
-    with tracing.span("upstream", kind="client"):
-        import logging
-        logging.getLogger("x").info("inside")
-        print(tracing.inject({})["traceparent"])
-print(json.loads(stream.getvalue())["trace_id"])
+tracer = tracing.setup("exporter")
+with tracing.spanning(tracer, "tools/call create_plan", "client"):
+    logging.getLogger("x").info("inside")
+    carrier = {}
+    tracing.inject(carrier)
+print(json.dumps([carrier, json.loads(stream.getvalue()).get("trace_id"), "opentelemetry" in sys.modules]))
+if tracer:
+    tracer.close(1)
 """
 
 
-@pytest.fixture
-def received() -> list[ExportTraceServiceRequest]:
-    return []
-
-
-@pytest.fixture
-async def receiver(received: list[ExportTraceServiceRequest]) -> AsyncIterator[Server]:
-    async def traces(request: web.Request) -> web.Response:
-        received.append(ExportTraceServiceRequest.FromString(await request.read()))
-        return web.Response(content_type="application/x-protobuf")
-
-    app = web.Application()
-    app.router.add_post("/v1/traces", traces)
-    server = await serve(app)
-    yield server
-    await server.close()
-
-
-async def run(program: str, **environ: str) -> tuple[int, str]:
+async def run(**environ: str) -> tuple[int, str]:
     quiet = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program, env={**quiet, **environ}, stdout=subprocess.PIPE
+        sys.executable, "-c", PROGRAM, env={**quiet, **environ}, stdout=subprocess.PIPE
     )
     out, _ = await process.communicate()
     return process.returncode or 0, out.decode()
 
 
-async def test_spans_arrive_as_one_trace_under_the_callers(
-    receiver: Server, received: list[ExportTraceServiceRequest]
-) -> None:
-    code, out = await run(PROGRAM, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url)
-    assert code == 0
-    resource = received[0].resource_spans[0]
-    child, parent = resource.scope_spans[0].spans
-    assert {a.key: a.value.string_value for a in resource.resource.attributes}["service.name"] == "exporter"
-    assert parent.name == "tools/call create_plan"
-    assert parent.parent_span_id.hex() == "b7ad6b7169203331"
-    assert child.parent_span_id == parent.span_id
-    assert child.trace_id.hex() == parent.trace_id.hex() == "0af7651916cd43dd8448eb211c80319c"
-    injected, logged = out.split()
-    assert child.span_id.hex() in injected
-    assert logged == child.trace_id.hex()
-
-
 async def test_without_an_endpoint_opentelemetry_is_not_even_imported() -> None:
-    program = PROGRAM.replace('["traceparent"]', "").replace('["trace_id"]', '.get("trace_id")')
-    code, out = await run(program + "import sys; print('opentelemetry' in sys.modules)")
-    assert (code, out.split()) == (0, ["{}", "None", "False"])
+    assert await run() == (0, "[{}, null, false]\n")
 
 
-async def test_an_endpoint_that_is_down_ends_nothing(unused_tcp_port: int) -> None:
-    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{unused_tcp_port}", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
-    code, _ = await run(PROGRAM, **environ)
+@pytest.mark.parametrize("off", [{"OTEL_SDK_DISABLED": "true"}, {"OTEL_TRACES_EXPORTER": "none"}], ids=str)
+async def test_the_standard_variables_turn_tracing_off(off: dict[str, str]) -> None:
+    assert await run(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", **off) == (0, "[{}, null, false]\n")
+
+
+async def test_an_endpoint_that_is_down_ends_nothing_and_the_end_is_bounded(unused_tcp_port: int) -> None:
+    began = time.monotonic()
+    code, out = await run(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{unused_tcp_port}")
     assert code == 0
+    assert time.monotonic() - began < 8
+    carrier, logged, is_imported = json.loads(out)
+    assert carrier["traceparent"].split("-")[1] == logged
+    assert is_imported
 
 
 def test_an_endpoint_for_traces_alone_is_enough() -> None:
     assert tracing.is_enabled({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://localhost:4318"})
     assert not tracing.is_enabled({"OTEL_EXPORTER_OTLP_ENDPOINT": ""})
+
+
+def make_tracer(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Tracer:
+    from contract.tracing_otlp import OtlpOutlet
+
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "10")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    return Tracer(OtlpOutlet("sidecar"), Sampling.of({}))
+
+
+def test_what_does_not_fit_the_queue_and_what_cannot_be_sent_is_counted(
+    monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    tracer = make_tracer(f"http://127.0.0.1:{unused_tcp_port}", monkeypatch)
+    instruments = Instruments(CollectorRegistry(), "sidecar")
+    tracer.outlet.count_on(instruments)
+    began = time.monotonic()
+    for _ in range(200):
+        with tracer.span("x"):
+            pass
+    assert time.monotonic() - began < 0.5
+    tracer.close(5)
+
+    def count(result: str) -> float:
+        return (
+            instruments.registry.get_sample_value("mcp_trace_spans_total", {"service": "sidecar", "result": result})
+            or 0.0
+        )
+
+    assert count("queue_full") >= 180
+    assert count("queue_full") + count("export_failed") == 200
+    assert count("exported") == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "x", None, 7, b"bytes",
+        "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+        "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+        "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        CALLER + "-more",
+        CALLER + "\n",
+    ],
+)  # fmt: skip
+def test_what_is_no_context_is_no_parent(text: object) -> None:
+    assert tracing.parse(text) is None
+
+
+def test_a_context_of_this_and_of_a_later_version_is_a_parent() -> None:
+    expected = Parent(0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331, True)
+    assert tracing.parse(CALLER) == tracing.parse("01" + CALLER[2:] + "-more") == expected
+    assert tracing.parse(CALLER[:-2] + "00") == expected._replace(is_sampled=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "share", "expected"),
+    [
+        ("", "", Sampling(True, 1 << 64)),
+        ("always_on", "", Sampling(False, 1 << 64)),
+        ("always_off", "", Sampling(False, 0)),
+        ("traceidratio", "0.5", Sampling(False, 1 << 63)),
+        ("parentbased_traceidratio", "0.25", Sampling(True, 1 << 62)),
+        ("parentbased_always_off", "", Sampling(True, 0)),
+        ("jaeger_remote", "", Sampling(True, 1 << 64)),
+        ("traceidratio", "ten", Sampling(False, 1 << 64)),
+        ("traceidratio", "1.5", Sampling(False, 1 << 64)),
+    ],
+)
+def test_sampling_is_what_the_standard_variables_say(name: str, share: str, expected: Sampling) -> None:
+    assert Sampling.of({"OTEL_TRACES_SAMPLER": name, "OTEL_TRACES_SAMPLER_ARG": share}) == expected
+
+
+def test_a_tenth_is_a_tenth_and_callers_are_followed() -> None:
+    tracer = Tracer(None, Sampling(True, round(0.1 * (1 << 64))))  # type: ignore[arg-type]
+    assert 800 < sum(tracer.sampled() is not None for _ in range(10_000)) < 1200
+    assert all(tracer.sampled(CALLER) for _ in range(100))
+    assert not any(tracer.sampled(CALLER[:-2] + "00") for _ in range(100))
+
+
+def test_whoever_is_called_in_a_span_that_is_not_sampled_is_told_so() -> None:
+    tracer = Tracer(None, Sampling(True, 0))  # type: ignore[arg-type]
+    with tracer.span("outer") as outer, tracer.span("inner") as inner:
+        carrier: dict[str, str] = {}
+        tracing.inject(carrier)
+        assert carrier["traceparent"] == inner.traceparent
+        assert carrier["traceparent"].endswith("-00")
+        assert inner.trace_id == outer.trace_id
+        assert tracing.current_trace_id() == ""

@@ -1,0 +1,174 @@
+"""Where ended spans go: OpenTelemetry's SDK batches them in a thread of its own and sends them over OTLP.
+
+Imported only when tracing is on. The queue is bounded and nobody waits: what does not fit is dropped and counted.
+Endpoint, headers, protocol, time-outs and queue follow the OTEL_* variables of the specification.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+
+from opentelemetry import trace
+from opentelemetry.sdk.environment_variables import OTEL_BSP_MAX_EXPORT_BATCH_SIZE, OTEL_BSP_MAX_QUEUE_SIZE
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace.status import Status, StatusCode
+
+from contract.instruments import Instruments
+from contract.log import RateLimit
+from contract.tracing import Parent, Span
+from contract.web import release
+
+logger = logging.getLogger(__name__)
+
+EXPORTED, QUEUE_FULL, EXPORT_FAILED = "exported", "queue_full", "export_failed"
+DEFAULT_QUEUE, DEFAULT_BATCH = 2048, 512
+"""Spans that may wait, and that are sent at once, as OpenTelemetry's specification has it."""
+_KINDS = {"server": trace.SpanKind.SERVER, "client": trace.SpanKind.CLIENT, "internal": trace.SpanKind.INTERNAL}
+_SAMPLED = trace.TraceFlags(trace.TraceFlags.SAMPLED)
+_FINE, _FAILED = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
+
+Count = Callable[[str, int], None]
+
+
+class _Counted(SpanExporter):
+    """Tells what became of each batch."""
+
+    def __init__(self, exporter: SpanExporter, taken: Callable[[int], None], count: Count) -> None:
+        self._exporter = exporter
+        self._taken = taken
+        self._count = count
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send a batch."""
+        result = SpanExportResult.FAILURE
+        try:
+            result = self._exporter.export(spans)
+        finally:
+            self._taken(len(spans))
+            self._count(EXPORTED if result is SpanExportResult.SUCCESS else EXPORT_FAILED, len(spans))
+        return result
+
+    def shutdown(self) -> None:
+        """Give up what is being tried."""
+        self._exporter.shutdown()
+
+
+class OtlpOutlet(SpanProcessor):
+    """Sends spans, ours and those of libraries; never waits."""
+
+    def __init__(self, service: str, *, for_libraries: bool = False) -> None:
+        self._resource = Resource.create(
+            {"service.name": service, "service.namespace": "mcp-lookout", "service.version": release()}
+        )
+        self._scope = InstrumentationScope("mcp_lookout", release())
+        self._limit = _setting(OTEL_BSP_MAX_QUEUE_SIZE, DEFAULT_QUEUE)
+        self._waiting = 0
+        self._lock = threading.Lock()
+        self._count: Count = lambda result, spans: None
+        exporter = _Counted(_exporter(), self._taken, lambda result, spans: self._count(result, spans))
+        batch = min(_setting(OTEL_BSP_MAX_EXPORT_BATCH_SIZE, DEFAULT_BATCH), self._limit)
+        self._batches = BatchSpanProcessor(exporter, max_queue_size=self._limit, max_export_batch_size=batch)
+        if for_libraries:
+            provider = TracerProvider(resource=self._resource, shutdown_on_exit=False)
+            provider.add_span_processor(self)
+            trace.set_tracer_provider(provider)
+
+    def send(self, span: Span) -> None:
+        """Queue one of our own spans.
+
+        It is made ready here: the SDK's own spans cost ten times as much, for locks and limits that ours do not need.
+        """
+        parent = span.parent
+        self.on_end(
+            ReadableSpan(
+                span.name,
+                trace.SpanContext(span.trace, span.span, is_remote=False, trace_flags=_SAMPLED),
+                None if parent is None else _context_of(parent),
+                self._resource,
+                span.attributes,
+                kind=_KINDS[span.kind],
+                status=_FAILED if span.is_error else _FINE,
+                start_time=span.started,
+                end_time=span.ended,
+                instrumentation_scope=self._scope,
+            )
+        )
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Queue an ended span, or drop it when as many as allowed wait."""
+        if span.context is None or not span.context.trace_flags.sampled:
+            return
+        with self._lock:
+            is_full = self._waiting >= self._limit
+            self._waiting += not is_full
+        if is_full:
+            self._count(QUEUE_FULL, 1)
+        else:
+            self._batches.on_end(_without_words(span))
+
+    def count_on(self, instruments: Instruments) -> None:
+        """Count what becomes of spans in `mcp_trace_spans_total`."""
+        counter = instruments.counter("mcp_trace_spans_total")
+        self._count = lambda result, spans: counter.labels(instruments.service, result).inc(spans)
+
+    def close(self, seconds: float) -> None:
+        """Send what waits, for at most so long; an endpoint that is down holds nobody up."""
+        ending = threading.Thread(target=self._batches.shutdown, daemon=True)
+        ending.start()
+        ending.join(seconds)
+        if self._waiting:
+            logger.warning("spans were not sent before the end", extra={"spans": self._waiting})
+
+    def _taken(self, spans: int) -> None:
+        with self._lock:
+            self._waiting -= spans
+
+
+def _without_words(span: ReadableSpan) -> ReadableSpan:
+    """Return a span without exceptions and descriptions: libraries put texts there that may quote what was sent."""
+    if not span.events and not span.status.description:
+        return span
+    return ReadableSpan(
+        span.name,
+        span.context,
+        span.parent,
+        span.resource,
+        span.attributes,
+        kind=span.kind,
+        status=Status(span.status.status_code),
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+
+
+def trace_id_of_libraries() -> str:
+    """Return the trace id of the span that a library runs this code in, empty when there is none."""
+    context = trace.get_current_span().get_span_context()
+    return f"{context.trace_id:032x}" if context.is_valid and context.trace_flags.sampled else ""
+
+
+def _context_of(parent: Parent) -> trace.SpanContext:
+    return trace.SpanContext(parent.trace_id, parent.span_id, is_remote=True, trace_flags=_SAMPLED)
+
+
+def _setting(variable: str, default: int) -> int:
+    text = os.environ.get(variable, "")
+    return int(text) if text.isascii() and text.isdigit() and int(text) else default
+
+
+def _exporter() -> SpanExporter:
+    protocol = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+    if protocol == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc import trace_exporter as grpc
+
+        logging.getLogger(grpc.__name__).addFilter(RateLimit())
+        return grpc.OTLPSpanExporter()
+    from opentelemetry.exporter.otlp.proto.http import trace_exporter as http
+
+    logging.getLogger(http.__name__).addFilter(RateLimit())
+    return http.OTLPSpanExporter()
