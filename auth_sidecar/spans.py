@@ -67,11 +67,10 @@ def decision_ended(tracer: Tracer, ask: Ask, decision: Decision, method: str) ->
     if span is None:
         return
     span.attributes["mcp.method.name"] = method
-    span.attributes["lookout.auth.reason"] = decision.reason.value
     if endpoint:
         span.attributes["lookout.agent"] = endpoint.agent
     if not decision.is_allowed:
-        span.attributes["error.type"] = decision.reason.value
+        span.attributes["error.type"] = span.attributes["lookout.auth.reason"] = decision.reason.value
     name = f"authorize {method}" if ask.mode == FORWARD else method
     tracer.end(span, name, "server", is_error=decision.status >= 500)
 

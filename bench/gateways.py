@@ -1,6 +1,7 @@
 """What stands in front of an MCP server: the sidecar and its peers, set up to do the same work, each on one core."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -128,17 +129,20 @@ class Gateways:
         self.tokens = [jwt.encode({**claims, "jti": f"t{n}"}, key, "RS256", headers=headers) for n in range(TOKENS)]
 
     @contextmanager
-    def sidecar(self, behind: int) -> Iterator[tuple[Contender, Contender]]:
+    def sidecar(
+        self, behind: int, name: str = OURS, environ: Mapping[str, str] | None = None
+    ) -> Iterator[tuple[Contender, Contender]]:
         """Run the sidecar in front of a server; yield its proxy and its forward-auth endpoint."""
         proxy, admin, forward = free_port(), free_port(), free_port()
-        file = self._folder / "sidecar.yaml"
+        file = self._folder / f"sidecar-{proxy}.yaml"
         file.write_text(yaml.safe_dump(self._sidecar_config(behind, forward)))
         words = ["--config", str(file), "--port", str(proxy), "--admin-port", str(admin)]
         command = [sys.executable, "-m", "auth_sidecar", *words]
-        with started(command, f"http://127.0.0.1:{admin}", ready="/-/ready", core=PROGRAM_CORE) as program:
+        url, changed = f"http://127.0.0.1:{admin}", {**os.environ, **environ} if environ else None
+        with started(command, url, ready="/-/ready", environ=changed, core=PROGRAM_CORE) as program:
             yield (
-                Contender(OURS, program, f"http://127.0.0.1:{proxy}{PATH}"),
-                Contender(OURS, program, f"http://127.0.0.1:{forward}/auth"),
+                Contender(name, program, f"http://127.0.0.1:{proxy}{PATH}"),
+                Contender(name, program, f"http://127.0.0.1:{forward}/auth"),
             )
 
     def _sidecar_config(self, behind: int, forward: int) -> dict[str, Any]:

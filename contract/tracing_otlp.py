@@ -8,10 +8,11 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.sdk.environment_variables import OTEL_BSP_MAX_EXPORT_BATCH_SIZE, OTEL_BSP_MAX_QUEUE_SIZE
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import Attributes, Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -29,7 +30,9 @@ DEFAULT_QUEUE, DEFAULT_BATCH = 2048, 512
 """Spans that may wait, and that are sent at once, as OpenTelemetry's specification has it."""
 _KINDS = {"server": trace.SpanKind.SERVER, "client": trace.SpanKind.CLIENT, "internal": trace.SpanKind.INTERNAL}
 _SAMPLED = trace.TraceFlags(trace.TraceFlags.SAMPLED)
-_FINE, _FAILED = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
+_FAILED = Status(StatusCode.ERROR)
+_UNSET: Any = None
+"""What the encoder leaves out; `Status(StatusCode.UNSET)` says the same at a price."""
 
 Count = Callable[[str, int], None]
 
@@ -57,13 +60,24 @@ class _Counted(SpanExporter):
         self._exporter.shutdown()
 
 
+class _OneResource(Resource):
+    """A resource whose hash is computed once: the encoder asks for it with every span, and the SDK's is a JSON text."""
+
+    def __init__(self, attributes: Attributes, schema_url: str) -> None:
+        super().__init__(attributes, schema_url)
+        self._known_hash = super().__hash__()
+
+    def __hash__(self) -> int:
+        return self._known_hash
+
+
 class OtlpOutlet(SpanProcessor):
     """Sends spans, ours and those of libraries; never waits."""
 
     def __init__(self, service: str, *, for_libraries: bool = False) -> None:
-        self._resource = Resource.create(
-            {"service.name": service, "service.namespace": "mcp-lookout", "service.version": release()}
-        )
+        said = {"service.name": service, "service.namespace": "mcp-lookout", "service.version": release()}
+        resource = Resource.create(said)
+        self._resource = _OneResource(resource.attributes, resource.schema_url)
         self._scope = InstrumentationScope("mcp_lookout", release())
         self._limit = _setting(OTEL_BSP_MAX_QUEUE_SIZE, DEFAULT_QUEUE)
         self._waiting = 0
@@ -83,7 +97,7 @@ class OtlpOutlet(SpanProcessor):
         It is made ready here: the SDK's own spans cost ten times as much, for locks and limits that ours do not need.
         """
         parent = span.parent
-        self.on_end(
+        self._queue(
             ReadableSpan(
                 span.name,
                 trace.SpanContext(span.trace, span.span, is_remote=False, trace_flags=_SAMPLED),
@@ -91,7 +105,7 @@ class OtlpOutlet(SpanProcessor):
                 self._resource,
                 span.attributes,
                 kind=_KINDS[span.kind],
-                status=_FAILED if span.is_error else _FINE,
+                status=_FAILED if span.is_error else _UNSET,
                 start_time=span.started,
                 end_time=span.ended,
                 instrumentation_scope=self._scope,
@@ -99,16 +113,19 @@ class OtlpOutlet(SpanProcessor):
         )
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Queue an ended span, or drop it when as many as allowed wait."""
-        if span.context is None or not span.context.trace_flags.sampled:
-            return
+        """Queue an ended span of a library."""
+        if span.context is not None and span.context.trace_flags.sampled:
+            self._queue(_without_words(span))
+
+    def _queue(self, span: ReadableSpan) -> None:
+        """Queue a span, or drop it when as many as allowed wait."""
         with self._lock:
             is_full = self._waiting >= self._limit
             self._waiting += not is_full
         if is_full:
             self._count(QUEUE_FULL, 1)
         else:
-            self._batches.on_end(_without_words(span))
+            self._batches.on_end(span)
 
     def count_on(self, instruments: Instruments) -> None:
         """Count what becomes of spans in `mcp_trace_spans_total`."""
