@@ -283,7 +283,7 @@ _SERVICES = (
     Metric(
         "mcp_trace_spans_total",
         Kind.COUNTER,
-        "Ended spans by what became of them; absent while tracing is off.",
+        "Ended spans by what became of them; 0 while tracing is off.",
         _ALL,
         ("service", "result"),
         {"result": ("exported", "queue_full", "export_failed")},

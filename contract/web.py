@@ -139,6 +139,7 @@ def setup_admin(
     `refuses` says who may not reload. With `has_exemplars` a scraper that asks for it gets OpenMetrics, which has them.
     """
     instruments.gauge("mcp_build_info").labels(instruments.service, release()).set(1)
+    instruments.counter("mcp_trace_spans_total")  # at 0 while tracing is off
 
     async def metrics(request: web.Request) -> web.Response:
         if before_metrics:

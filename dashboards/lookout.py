@@ -24,9 +24,22 @@ def board(limits: Limits) -> Board:
             Row([targets(), scrape_duration(), samples(), drops()], "Scrapes and series"),
             Row([evaluation(), evaluation_failures(), ingestion()], "Rules and storage"),
             Row([notifications().sized(8), failed_notifications(), notification_latency()], "Notifications"),
+            Row([spans().sized(24)], "Traces"),
             Row([configurations(), target_files(), versions(), workers(), deaths()], "Configurations and versions"),
         ],
     )
+
+
+def spans() -> Panel:
+    """Whether traces arrive."""
+    about = About(
+        "Spans by what became of them",
+        "Spans a second that our services sent, dropped because too many waited, or could not deliver.",
+        "Tracing is off: OTEL_EXPORTER_OTLP_ENDPOINT is not set.",
+        Empty.WHEN_UNUSED,
+    )
+    query = Query(f"sum by (service, result) ({rate('mcp_trace_spans_total')})", "{{service}} {{result}}")
+    return stack(about, query, unit="ops")
 
 
 SINGLE = "Every sidecar runs as one process."
