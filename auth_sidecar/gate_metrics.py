@@ -19,6 +19,10 @@ _RESULTS: Mapping[AuditEvent, tuple[AuthResult, AuthzResult | None]] = {
 }
 
 
+CONTROLS = ("audit", "authorization")
+"""Controls that a configuration can let fail open."""
+
+
 class GateMetrics:
     """Counts decisions and look-ups of verified tokens."""
 
@@ -28,6 +32,12 @@ class GateMetrics:
         self._decisions: dict[tuple[AuditEvent, AuthReason, str], int] = {}
         self._lookups = [0, 0]
         self._is_scheduled = False
+        # What stands at 0 from the start shows its first burst; a series that begins with one does not.
+        for name in ("authentications", "authorizations", "token_cache_requests", "hidden_items"):
+            instruments.counter(f"mcp_auth_{name}_total")
+        instruments.histogram("mcp_auth_decision_duration_seconds")
+        for control in CONTROLS:
+            self._child("mcp_auth_fail_open_total", control)
 
     def decided(self, mode: str, decision: Decision, seconds: float, span: Span | None = None) -> None:
         """Count a decision whose record is written; a span becomes the exemplar of its duration."""

@@ -14,8 +14,12 @@ import aiohttp
 import pytest
 
 from auth_sidecar import audit_chain
+from auth_sidecar.app import Sidecar
 from auth_sidecar.audit_chain import Sealer
 from auth_sidecar.audit_verify import verify
+from contract.instruments import closed_label_sets
+from contract.metric import Kind
+from contract.metrics import CATALOGUE
 from tests.auth_sidecar import sidecars
 from tests.auth_sidecar.agents import Echo
 from tests.auth_sidecar.issuer import Idp, mint
@@ -145,6 +149,24 @@ async def test_after_any_load_the_log_the_counters_and_the_answers_agree(
     assert walk.is_whole
     assert walk.link.length == samples(sidecar.registry, "mcp_audit_events_total") == 401
     assert audit_chain.chains(tmp_path / "audit").keys() == {"0"}
+
+
+async def test_everything_that_can_be_named_stands_at_0_before_the_first_request(sidecar: Sidecar) -> None:
+    """The first burst after a start must be seen: `increase` knows nothing of a series that begins with it."""
+    several = {"mcp_sidecar_workers", "mcp_sidecar_worker_deaths_total"}
+    known = {"role": (*sidecar.settings.policy.roles, "none"), "issuer": ("demo",), "service": ("sidecar",)}
+    there = {(s.name, tuple(s.labels.values())) for family in sidecar.registry.collect() for s in family.samples}
+    missing = [
+        (name, labels)
+        for name, metric in CATALOGUE.items()
+        if "sidecar" in metric.services and name not in several and metric.kind is not Kind.HISTOGRAM
+        for labels in closed_label_sets(metric, known)
+        if (name, labels) not in there
+    ]
+    assert missing == []
+    assert ("mcp_auth_decision_duration_seconds_count", ("forward",)) in there
+    assert ("mcp_auth_fail_open_total", ("audit",)) in there
+    assert samples(sidecar.registry, "mcp_auth_authentications_total") == 0
 
 
 async def raw(url: str, data: bytes) -> int:
