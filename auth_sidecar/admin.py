@@ -1,7 +1,6 @@
 """What the admin port offers besides metrics and health, and to whom; each change of revocations is an audit record."""
 
 import hmac
-import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ from auth_sidecar import audit_chain
 from auth_sidecar.audit_log import AuditLog
 from auth_sidecar.revocation import Revocation, Revocations
 from contract.fields import SecretFile
+from contract.networks import address_of
 from contract.vocabulary import AuditEvent
 
 logger = logging.getLogger(__name__)
@@ -34,11 +34,7 @@ def _is_near(host: str) -> bool:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return False
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return bool(name) and "." not in name
-    return True
+    return address_of(name) is not None or (bool(name) and "." not in name)
 
 
 class AdminGuard:
@@ -70,13 +66,8 @@ class AdminGuard:
 
 
 def _is_of_this_machine(peer: str) -> bool:
-    try:
-        address = ipaddress.ip_address(peer)
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return address.is_loopback
+    address = address_of(peer)
+    return address is not None and address.is_loopback
 
 
 class RevocationPages:

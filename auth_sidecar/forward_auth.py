@@ -7,8 +7,7 @@ on what its client sent under the other proxies' names.
 
 import asyncio
 import functools
-import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -24,6 +23,7 @@ from auth_sidecar.principal import Principal
 from auth_sidecar.spans import decision_ended
 from auth_sidecar.token_cache import Caller
 from auth_sidecar.tokens import Refusal
+from contract.networks import is_within
 from contract.tracing import TRACEPARENT
 from contract.vocabulary import AuthReason
 
@@ -63,7 +63,7 @@ class ForwardAuthEndpoint:
         self._gate = gate
         self._path = config.path.encode()
         self._inner = self._path + b"/"
-        self._is_trusted = lru_cache(maxsize=1024)(_within(config))
+        self._is_trusted = lru_cache(maxsize=1024)(lambda peer: is_within(peer, config.trusted_proxies))
         self._tasks: set[asyncio.Task[None]] = set()
         self.use(endpoints, answers)
 
@@ -159,19 +159,6 @@ def encode(answer: Answer) -> bytes:
 
 def _differ(one: bytes | None, other: bytes | None) -> bool:
     return one is not None and other is not None and one != other
-
-
-def _within(config: ForwardAuth) -> Callable[[str], bool]:
-    def is_trusted(peer: str) -> bool:
-        try:
-            address = ipaddress.ip_address(peer)
-        except ValueError:
-            return False
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-            address = address.ipv4_mapped
-        return any(address in network for network in config.trusted_proxies)
-
-    return is_trusted
 
 
 def _ask(question: Question, place: Place) -> Ask:

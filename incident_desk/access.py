@@ -1,12 +1,11 @@
 """Who may acknowledge, and whether a request really comes from the desk's own page. Pure: a request's facts decide."""
 
 import hmac
-import ipaddress
-from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from incident_desk.config import Acknowledge, Network
+from contract.networks import is_within
+from incident_desk.config import Acknowledge
 
 MAX_NAME = 100
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -43,13 +42,13 @@ def judge(asker: Asker, config: Acknowledge) -> Allowed | Refused:
     """Decide whether somebody may acknowledge; what is not expressly allowed is refused."""
     if asker.bearer is not None:
         return _by_token(asker.bearer, config)
-    if config.identity and _is_within(asker.peer, config.identity.trusted_proxies):
+    if config.identity and is_within(asker.peer, config.identity.trusted_proxies):
         name = clean(asker.identity or "")
         mend = f"the proxy sent no {config.identity.header}; it must authenticate people before it passes them on"
         return Allowed(name) if name else Refused(401, mend)
     if asker.is_forwarded:
         return Refused(403, "a proxy passed this on; name it in acknowledge.identity.trusted_proxies")
-    if _is_within(asker.peer, config.everybody_from):
+    if is_within(asker.peer, config.everybody_from):
         return Allowed(None)
     return Refused(403, f"{asker.peer} may only look; the desk's configuration says who may acknowledge")
 
@@ -72,19 +71,9 @@ def clean(name: str) -> str:
 def _by_token(bearer: str, config: Acknowledge) -> Allowed | Refused:
     if config.token_file is None:
         return Refused(401, "no token counts here; see acknowledge.token_file")
-    if not hmac.compare_digest(bearer.encode(), config.token_file.read().encode()):
+    if not hmac.compare_digest(bearer.encode("utf-8", "replace"), config.token_file.read().encode()):
         return Refused(401, "this is not the token")
     return Allowed(None)
-
-
-def _is_within(peer: str, networks: Iterable[Network]) -> bool:
-    try:
-        address = ipaddress.ip_address(peer)
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return any(address in network for network in networks)
 
 
 def _host(url: str) -> str | None:

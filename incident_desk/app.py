@@ -56,8 +56,9 @@ _STATUS = {
 async def _take(desk: Desk, request: web.Request) -> tuple[WebhookResult, str]:
     config = desk.settings.desk.webhook
     try:
-        wanted = f"Bearer {config.token_file.read()}"
-        if not hmac.compare_digest(request.headers.get("Authorization", "").encode(), wanted.encode()):
+        wanted = f"Bearer {config.token_file.read()}".encode()
+        shown = request.headers.get("Authorization", "").encode("utf-8", "replace")
+        if not hmac.compare_digest(shown, wanted):
             return WebhookResult.UNAUTHORIZED, "the bearer token is missing or wrong"
         body = await _body(request, config.max_bytes)
         if body is None:

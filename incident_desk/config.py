@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
+from contract import networks
 from contract.config import Loaded, Model, load
 from contract.fields import Duration, HttpUrl, PositiveDuration, RelativePath, SecretFile
 from rules import escalation
@@ -19,7 +20,7 @@ def _split(value: object) -> object:
 
 
 def _network(value: object) -> object:
-    if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
+    if isinstance(value, networks.Network):
         return value
     try:
         return ipaddress.ip_network(str(value))
@@ -27,8 +28,7 @@ def _network(value: object) -> object:
         raise ValueError(f"{value!r} is not a network: {error}; write 10.0.0.0/8") from None
 
 
-Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
-Networks = Annotated[tuple[Network, ...], BeforeValidator(_split)]
+Networks = Annotated[tuple[Annotated[networks.Network, BeforeValidator(_network)], ...], BeforeValidator(_split)]
 """Networks as a list, or in one text with blanks between them, as an environment variable holds them."""
 
 

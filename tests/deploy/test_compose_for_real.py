@@ -10,7 +10,8 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.request import urlopen
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -102,7 +103,11 @@ def test_every_port_is_published_on_loopback_only(stack: Stack) -> None:
     assert {binding["HostIp"] for published in bindings for binding in published} == {"127.0.0.1"}
 
 
-@pytest.mark.parametrize("service", ["exporter", "sidecar", "sink", "prometheus", "alertmanager", "node-exporter"])
+NOTIFY = {"slack_url", "pagerduty_routing_key", "incident_desk_token"}
+OURS = ["exporter", "sidecar", "incident-desk", "sink"]
+
+
+@pytest.mark.parametrize("service", [*OURS, "prometheus", "alertmanager", "node-exporter"])
 def test_process_is_unprivileged_on_a_read_only_root(stack: Stack, service: str) -> None:
     assert int(stack.inside(service, "id", "-u").stdout) == 65534
     assert "Read-only file system" in stack.inside(service, "touch", "/x").stderr
@@ -112,12 +117,32 @@ def test_process_is_unprivileged_on_a_read_only_root(stack: Stack, service: str)
     ("service", "folder", "expected"),
     [
         ("sidecar", "/etc/lookout/secrets", {"audit_key", "sidecar_admin_token"}),
-        ("alertmanager", "/etc/alertmanager/secrets", {"slack_url", "pagerduty_routing_key"}),
-        ("sink", "/secrets/notify", {"slack_url", "pagerduty_routing_key"}),
+        ("alertmanager", "/etc/alertmanager/secrets", NOTIFY),
+        ("sink", "/secrets/notify", NOTIFY),
+        ("incident-desk", "/etc/lookout/secrets", {"incident_desk_token"}),
     ],
 )
 def test_service_sees_only_its_own_secrets(stack: Stack, service: str, folder: str, expected: set[str]) -> None:
     assert set(stack.inside(service, "ls", folder).stdout.split()) == expected
+
+
+def test_whoever_comes_through_the_port_of_this_machine_may_acknowledge(stack: Stack) -> None:
+    form = urlencode({"incident": 1, "by": "Ada"}).encode()
+    address = f"http://127.0.0.1:{stack.ports['incident_desk']}/acknowledge"
+    with urlopen(Request(address, form), timeout=10) as answer:
+        assert answer.status == 200
+
+
+def test_alertmanager_tells_the_desk_what_people_are_told(stack: Stack) -> None:
+    def incidents() -> list[str]:
+        return [each["alert"] for each in json.loads(stack.get("incident_desk", "/incidents"))["incidents"]]
+
+    alert = {"labels": {"alertname": "SomebodysOwn", "severity": "critical"}}
+    body = json.dumps([alert]).encode()
+    headers = {"Content-Type": "application/json"}
+    address = f"http://127.0.0.1:{stack.ports['alertmanager']}/api/v2/alerts"
+    urlopen(Request(address, body, headers), timeout=10).close()
+    wait_until(lambda: "SomebodysOwn" in incidents())
 
 
 def test_prometheus_scrapes_every_target_and_evaluates_every_rule(stack: Stack) -> None:
@@ -163,6 +188,7 @@ def test_reload_is_taken_by_every_service_that_can(stack: Stack) -> None:
     for endpoint, metric in (
         ("exporter", "mcp_config_last_reload_successful"),
         ("sidecar_admin", "mcp_config_last_reload_successful"),
+        ("incident_desk", "mcp_config_last_reload_successful"),
         ("prometheus", "prometheus_config_last_reload_successful"),
         ("alertmanager", "alertmanager_config_last_reload_successful"),
     ):

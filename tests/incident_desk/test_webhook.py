@@ -1,5 +1,6 @@
 """Alertmanager's webhook takes what Alertmanager sends, from Alertmanager, and nothing else."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,16 @@ async def test_without_the_token_nothing_is_taken(tmp_path: Path, token: str) ->
         assert await desk.send(notification(alert()), token) == 401
         assert desk.desk.store.newest(1) == []
         assert 'mcp_incident_webhook_requests_total{result="unauthorized"} 1.0' in await desk.get("/metrics")
+
+
+async def test_a_token_that_is_no_text_is_a_wrong_one(tmp_path: Path) -> None:
+    async with running(tmp_path) as desk:
+        for path in ("/alerts", "/acknowledge"):
+            host, _, port = desk.url.removeprefix("http://").partition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"POST %s HTTP/1.0\r\nAuthorization: Bearer \xff\r\nContent-Length: 0\r\n\r\n" % path.encode())
+            assert (await reader.readline()).split()[1] == b"401"
+            writer.close()
 
 
 async def test_a_body_beyond_the_limit_is_refused_also_when_it_does_not_say_its_length(tmp_path: Path) -> None:
