@@ -24,7 +24,7 @@ def open_incidents() -> Panel:
 
 def mean_time(stage: str) -> Panel:
     """How long a stage of an incident takes."""
-    about = About(f"Mean time to {stage}", TIMES[stage], NONE_YET, Empty.WHEN_UNUSED)
+    about = About(f"Mean time to {stage}", TIMES[stage], NONE_YET, Empty.WHEN_UNUSED, "none yet")
     return number(about, Query(_mean(stage)), unit="s").sized(5)
 
 

@@ -61,7 +61,7 @@ def disk_now() -> Panel:
 def load_now() -> Panel:
     """How much waits for a processor."""
     about = About(
-        "Load a core",
+        "Load per core",
         "Processes that run or want to run, a processor core, over 5 minutes; above 1 some wait.",
         NoData.NODE,
     )
@@ -108,7 +108,7 @@ def processor_modes() -> Panel:
 def load() -> Panel:
     """How much waited for a processor."""
     about = About(
-        "Load a core by host", "Processes that run or want to run, a processor core, over 5 minutes.", NoData.NODE
+        "Load per core by host", "Processes that run or want to run, a processor core, over 5 minutes.", NoData.NODE
     )
     return lines(about, Query(_load(), "{{instance}}"), unit="none")
 
@@ -205,9 +205,9 @@ def network_errors() -> Panel:
 
 def service_processor() -> Panel:
     """Which service uses the processor."""
-    about = About("Processor by service", "Processor cores that each scraped service uses.", NoData.PROMETHEUS)
+    about = About("Processor by service", "Share of one core that each scraped service uses.", NoData.PROMETHEUS)
     query = Query(f"max by (job, instance) ({rate('process_cpu_seconds_total')})", "{{job}}")
-    return lines(about, query, unit="none").sized(8)
+    return lines(about, query, unit="percentunit").sized(8)
 
 
 def service_memory() -> Panel:

@@ -39,10 +39,8 @@ class Empty(StrEnum):
     WHEN_UNUSED = "when_unused"
     """What it shows is optional, and this installation does without."""
 
-    @property
-    def word(self) -> str:
-        """What a single value says instead of a number: a whole sentence would be too small to read there."""
-        return {"never": "unknown", "when_healthy": "none", "when_unused": "not in use"}[self.value]
+
+_ABSENT = {Empty.NEVER: "unknown", Empty.WHEN_HEALTHY: "none", Empty.WHEN_UNUSED: "not in use"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,13 @@ class About:
     no_data: str
     """Shown instead of data, or told beside it: why there is none."""
     may_be_empty: Empty = Empty.NEVER
+    word: str = ""
+    """What a single value says instead of a number, where the usual word would not be true."""
+
+    @property
+    def absent(self) -> str:
+        """Return the word for a missing number: a whole sentence would be too small to read there."""
+        return self.word or _ABSENT[self.may_be_empty]
 
 
 @dataclass(frozen=True)
@@ -238,13 +243,13 @@ def _start(builder: B, about: About, queries: Sequence[Query], unit: str) -> B:
 def _absence(about: About) -> models.SpecialValueMap:
     """Return what is shown where there is no value: never the colour of health."""
     colour = Colour.GOOD if about.may_be_empty is Empty.WHEN_HEALTHY else Colour.UNKNOWN
-    return fields.absent(about.may_be_empty.word, colour)
+    return fields.absent(about.absent, colour)
 
 
 def _explain(builder: stat.Panel, about: About) -> None:
     """Say beside a single value why it may be missing, because in its place there is room for a word only."""
-    word = about.may_be_empty.word
-    builder.no_value(word).description(f"{about.description} Shows “{word}” without data: {about.no_data}")
+    told = f"{about.description} Shows “{about.absent}” without data: {about.no_data}"
+    builder.no_value(about.absent).description(told)
 
 
 def _target(query: Query, index: int) -> prometheus.Dataquery:

@@ -173,7 +173,7 @@ def step_durations() -> Panel:
 def iterations() -> Panel:
     """How many rounds runs need."""
     about = About(
-        "Iterations a run", "Rounds of revision that ended runs needed: median and 95th percentile.", NoData.WORKFLOWS
+        "Iterations per run", "Rounds of revision that ended runs needed: median and 95th percentile.", NoData.WORKFLOWS
     )
     queries = percentiles("mcp_workflow_iterations", CHOSEN)[:2]
     return lines(about, *queries, unit="none", legends=PERCENTILES).sized(8)
