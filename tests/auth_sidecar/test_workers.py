@@ -1,10 +1,12 @@
 """Several workers on one port: limits, revocations, metrics and audit chains are as right as with one."""
 
 import asyncio
+import functools
 import json
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -23,11 +25,14 @@ from auth_sidecar.audit_verify import verify
 from auth_sidecar.merged_metrics import STATES, MergedMetrics
 from contract.metric import Kind
 from contract.metrics import CATALOGUE
-from tests.auth_sidecar import sidecars
+from contract.ports import free_port
+from tests.auth_sidecar import certificates, sidecars
 from tests.auth_sidecar.agents import Echo
 from tests.auth_sidecar.issuer import Idp, mint
 from tests.auth_sidecar.sidecars import KEY, call, configuration
+from tests.auth_sidecar.test_cases import modern, routes
 from tests.auth_sidecar.test_command import program
+from tests.auth_sidecar.test_forward_auth import URI
 
 WORKERS = 2
 
@@ -299,6 +304,30 @@ async def test_the_end_waits_for_open_requests_and_leaves_nothing(tmp_path: Path
             assert await sidecar.process.wait() == 0
         assert not any(map(is_alive, workers))
     assert all(length >= 2 for length in lengths(tmp_path).values())
+
+
+async def test_workers_share_forward_auth_and_take_up_new_certificates(tmp_path: Path, idp: Idp, echo: Echo) -> None:
+    authority = certificates.authority(tmp_path / "tls")
+    cert, key = certificates.issued(tmp_path / "tls", "server", "DNS:localhost,IP:127.0.0.1")
+    place, tls = {"port": free_port()}, {"cert_file": str(cert), "key_file": str(key)}
+    async with running(tmp_path, idp, echo, routes=routes(echo), forward_auth=place, tls=tls) as sidecar:
+        host, port = sidecar.url.removeprefix("https://").split(":")
+
+        async def serials() -> set[str]:
+            ask = functools.partial(ssl.get_server_certificate, (host, int(port)), ca_certs=str(authority))
+            return set(await asyncio.gather(*(asyncio.to_thread(ask) for _ in range(12))))
+
+        before = await serials()
+        certificates.issued(tmp_path / "tls", "server", "DNS:localhost,IP:127.0.0.1")
+        assert await sidecar.admin("/-/reload") == (200, "reloaded\n")
+        after = await serials()
+        assert (len(before), len(after), before & after) == (1, 1, set())
+        headers = {**modern("search_knowledge")[1], **URI, "Authorization": f"Bearer {mint()}"}
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
+            url = f"http://127.0.0.1:{place['port']}/auth"
+            answers = await asyncio.gather(*(session.get(url, headers=headers) for _ in range(12)))
+            assert {answer.status for answer in answers} == {200}
+        assert (await sidecar.metrics())["mcp_auth_decision_duration_seconds_count{mode=forward}"] == 12
 
 
 async def test_a_worker_that_hangs_is_replaced(
