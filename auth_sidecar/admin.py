@@ -38,7 +38,10 @@ def _is_near(host: str) -> bool:
 
 
 class AdminGuard:
-    """Who may change something: from this machine anybody but a web page, from elsewhere whoever has the token."""
+    """Who may change something: from this machine anybody but a web page, from elsewhere whoever has the token.
+
+    What a proxy on this machine passes on is from elsewhere.
+    """
 
     def __init__(self, token_file: Callable[[], SecretFile | None]) -> None:
         """Take what returns the file of the token in force; without one nobody from elsewhere may."""
@@ -48,7 +51,8 @@ class AdminGuard:
         """Return the refusal of a request, None when it may change something."""
         if is_of_a_web_page(request):
             return web.Response(status=403, text="not for web pages\n")
-        if _is_of_this_machine(request.remote or ""):
+        is_passed_on = any(name in request.headers for name in ("Forwarded", "X-Forwarded-For", "Via"))
+        if _is_of_this_machine(request.remote or "") and not is_passed_on:
             return None
         file = self._token_file()
         if file is None:

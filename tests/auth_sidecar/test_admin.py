@@ -47,6 +47,15 @@ def test_who_may_change_something(
     assert (refusal.status if refusal is not None else None) == status
 
 
+@pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For", "Via"])
+def test_what_a_proxy_of_this_machine_passes_on_is_from_elsewhere(header: str) -> None:
+    headers = {"Host": "localhost", header: "for=127.0.0.1"}
+    request = make_mocked_request("POST", "/-/reload", headers=headers).clone(remote="127.0.0.1")
+    refusal = AdminGuard(lambda: None).refuses(request)
+    assert refusal is not None
+    assert refusal.status == 403
+
+
 def test_a_token_that_cannot_be_read_lets_nobody_in(tmp_path: Path) -> None:
     guard = AdminGuard(lambda: SecretFile(tmp_path / "gone"))
     request = make_mocked_request("POST", "/-/reload", headers={"Host": "localhost", "Authorization": "Bearer "})
