@@ -21,7 +21,7 @@ def page(metrics: Iterable[Metric]) -> str:
     """Return the reference page for these metrics, one section a service."""
     by_service: dict[str, list[Metric]] = {}
     for metric in metrics:
-        by_service.setdefault(" and ".join(metric.services), []).append(metric)
+        by_service.setdefault(" and ".join(metric.services).replace("_", " "), []).append(metric)
     return _HEAD + "".join(_section(service, group) for service, group in by_service.items())
 
 

@@ -44,6 +44,7 @@ def story(fault: Fault) -> str:
     pages = ", pages under /pagerduty" if "pagerduty" in expected.channels else ""
     lines.append(f"  alert     {expected.alert}, its message about {about(expected.message_seconds)} after the break")
     lines.append(f"  channels  {', '.join(expected.channels)}")
+    lines.append(f"  incident  http://localhost:{options.port('incident_desk')}, where it is acknowledged")
     lines.append(f"  messages  http://localhost:{options.port('sink')}{pages}")
     if expected.also:
         lines.append(

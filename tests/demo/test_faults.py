@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from contract.web import Server, serve
-from demo import wire
+from demo import options, wire
 from demo.agents.__main__ import DOWN_AGENT, FAIL_EVERY, SLOW_AGENT, SLOW_SECONDS, effects
 from demo.agents.conduct import Conduct
 from demo.agents.fleet import Agent, build, names
@@ -244,6 +244,7 @@ def test_every_fault_tells_its_story(fault: Fault) -> None:
     assert f"heal {fault}" in told
     assert EXPECTATIONS[fault].alert in told
     assert f"about {about(EXPECTATIONS[fault].message_seconds)} after the break" in told
+    assert f"http://localhost:{options.port('incident_desk')}, where it is acknowledged" in told
 
 
 def test_times_are_told_as_people_say_them() -> None:

@@ -11,7 +11,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from urllib.request import ProxyHandler, Request, build_opener
 
 from contract.fields import format_duration, parse_duration
@@ -72,6 +72,11 @@ class Stack:
         asked = Request(self.url(endpoint, path), json.dumps(content).encode(), headers, method="POST")  # noqa: S310
         with _opener.open(asked, timeout=10) as response:
             return response.read().decode()
+
+    def acknowledge(self, number: int, by: str) -> None:
+        """Take an incident on, as its page's form does."""
+        form = urlencode({"incident": number, "by": by}).encode()
+        _opener.open(Request(self.url("incident_desk", "/acknowledge"), form), timeout=10).close()  # noqa: S310
 
     def kill(self, name: str) -> None:
         """Kill a service on the spot, as a lack of memory would."""

@@ -54,6 +54,12 @@ def everybody_knows(stack: Stack, alert: str, state: str, people: set[tuple[str,
     return lambda: told(stack, alert, state) >= people
 
 
+def incidents(stack: Stack, alert: str) -> list[dict[str, Any]]:
+    """Return the incidents of an alert."""
+    found: list[dict[str, Any]] = stack.json("incident_desk", "/incidents")["incidents"]
+    return [each for each in found if each["alert"] == alert]
+
+
 def test_all_that_was_started_works(stack: Stack) -> None:
     agents = stack.json("exporter", "/health")["component_health"]["agents"]
     assert sum(kind["healthy_instances"] for kind in agents.values() if isinstance(kind, dict)) == 12
@@ -73,8 +79,15 @@ def test_a_stopped_agent_pages_and_its_return_resolves(stack: Stack) -> None:
         links = dict(message["links"])
         assert get(links["Runbook"])[0] == 200
         assert links["Dashboard"].startswith(stack.url("grafana").replace("127.0.0.1", "localhost"))
+    (opened,) = until(lambda: [each for each in incidents(stack, "AgentDown") if each["told"]], "an incident")
+    assert sorted(opened["told"]) == ["email", "pagerduty", "slack"]
+    stack.acknowledge(opened["id"], "Ada")
     stack.fault("agent-down", broken=False)
     until(everybody_knows(stack, "AgentDown", "resolved", ON_CALL), "its resolution on every channel")
+    until(lambda: incidents(stack, "AgentDown")[0]["resolved"], "the end of the incident")
+    (ended,) = incidents(stack, "AgentDown")
+    assert ended["started"] <= ended["opened"] <= ended["acknowledged"] <= ended["resolved"]
+    assert (ended["acknowledged_by"], ended["stages"]) == ("Ada", [])
 
 
 def test_a_flood_of_bad_tokens_reaches_the_security_team(stack: Stack) -> None:
