@@ -26,7 +26,7 @@ FROM python:3.13.9-slim-trixie
 COPY --from=build /opt/lookout /opt/lookout
 COPY --from=build /app /app
 # Volumes take the owner of the folder they are first mounted on.
-RUN for folder in /var/lib/lookout/audit /var/lib/lookout/incidents /var/lib/lookout/idp /var/lib/lookout/sink \
+RUN for folder in /var/lib/lookout/audit /var/lib/lookout/incidents /var/lib/lookout/idp /var/lib/lookout/sink /var/log/lookout \
         /secrets/notify /secrets/sidecar /secrets/clients /secrets/desk; do install -d -m 700 -o 65534 -g 65534 "$folder"; done
 WORKDIR /app
 ENV PATH=/opt/lookout/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1

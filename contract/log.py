@@ -3,12 +3,18 @@
 import datetime
 import json
 import logging
+import os
 import sys
 import time
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
 from typing import Any, TextIO
 
 from contract import tracing
 
+FOLDER_VARIABLE = "LOOKOUT_LOG_FOLDER"
+"""Environment variable that names a folder for log files besides standard error, which a collector reads."""
+FILE_BYTES = 10 << 20
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -64,9 +70,17 @@ class RateLimit(logging.Filter):
 
 
 def setup(service: str, level: str = "info", stream: TextIO | None = None) -> None:
-    """Send all logging of this process to `stream` (standard error) as JSON lines."""
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter(service))
+    """Send all logging of this process to `stream` (standard error) as JSON lines, and to a file where one is wanted.
+
+    Raises OSError when the folder that FOLDER_VARIABLE names cannot be written.
+    """
+    handlers: list[logging.Handler] = [logging.StreamHandler(stream or sys.stderr)]
+    if folder := os.environ.get(FOLDER_VARIABLE):
+        # One file a process: of several that write, each would take the others' file away when it is full.
+        file = Path(folder) / f"{service}-{os.getpid()}.jsonl"
+        handlers.append(RotatingFileHandler(file, maxBytes=FILE_BYTES, backupCount=2, encoding="utf-8"))
+    for handler in handlers:
+        handler.setFormatter(JsonFormatter(service))
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = handlers
     root.setLevel(level.upper())

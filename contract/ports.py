@@ -35,6 +35,9 @@ ENDPOINTS: Mapping[str, Endpoint] = {
     "sink_smtp": Endpoint("sink", 9825, "LOOKOUT_SINK_SMTP_PORT"),
     "engine": Endpoint("engine", 9826, "LOOKOUT_ENGINE_PORT"),
     "demo_control": Endpoint("agents", 9827, "LOOKOUT_DEMO_CONTROL_PORT"),
+    "otlp": Endpoint("otel-collector", 4318, "LOOKOUT_OTLP_PORT"),
+    "loki": Endpoint("loki", 3100, "LOOKOUT_LOKI_PORT"),
+    "tempo": Endpoint("tempo", 3200, "LOOKOUT_TEMPO_PORT"),
     "agents": Endpoint("agents", 9830, "LOOKOUT_AGENTS_PORT", count=12),
 }
 

@@ -21,6 +21,11 @@ LINES
 }
 if [ -f .env ]; then read_env_file; fi
 
+# `make up TELEMETRY=1`: the profile, as COMPOSE_PROFILES=telemetry in the environment or .env has it too.
+if [ -n "${TELEMETRY:-}" ]; then
+    export COMPOSE_PROFILES="${COMPOSE_PROFILES:+$COMPOSE_PROFILES,}telemetry"
+fi
+
 state=${LOOKOUT_STATE:-.lookout}
 # Compose cannot count: the range is made here, or written into .env as LOOKOUT_AGENTS_PORTS.
 if [ -n "${LOOKOUT_AGENTS_PORT:-}" ]; then
@@ -96,7 +101,12 @@ compose_up() {
 
 compose_down() {
     if ! compose_runs; then return; fi
-    if [ "$1" = clean ]; then docker compose down --volumes --rmi local; else docker compose down; fi
+    # What was started with the profile ends too, whatever this shell says.
+    if [ "$1" = clean ]; then
+        docker compose --profile telemetry down --volumes --rmi local
+    else
+        docker compose --profile telemetry down
+    fi
 }
 
 # `still_mounted SERVICE "FILE:MOUNTED ..."`
@@ -161,7 +171,14 @@ compose_check() {
 
 chosen=$(runtime)
 case ${1:-}/$chosen in
-    up/native) native deploy.native up ;;
+    up/native)
+        if [ -n "${TELEMETRY:-}" ]; then
+            echo "TELEMETRY=1 needs Docker: no package has collector, Tempo and Loki. OTEL_EXPORTER_OTLP_ENDPOINT=..." >&2
+            echo "make up traces natively, to a collector of your own (docs/telemetry.md)." >&2
+            exit 2
+        fi
+        native deploy.native up
+        ;;
     up/compose) compose_up ;;
     down/* | clean/*)
         if [ "${LOOKOUT_RUNTIME:-}" != native ]; then compose_down "$1"; fi

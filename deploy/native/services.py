@@ -91,7 +91,8 @@ class Table:
             config=(self._secrets, *config),
             code=(self._layout.root / "contract", self._layout.root / package.partition(".")[0]),
             reload=reload,
-            environ=environ,
+            # Named here so that a service is started again when they change.
+            environ={**environ, **{name: self._environ[name] for name in self._environ if name.startswith("OTEL_")}},
         )
 
     def _idp(self) -> Service:
@@ -184,6 +185,7 @@ class Table:
                 f"--storage.tsdb.path={self._data('prometheus')}",
                 "--storage.tsdb.retention.time=15d",
                 "--storage.tsdb.retention.size=2GB",
+                "--enable-feature=exemplar-storage",  # a latency leads to a trace
             ),
             ready=self.url("prometheus", "/-/ready"),
             ports=self._ports("prometheus"),

@@ -3,7 +3,9 @@
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +68,24 @@ def test_a_repeated_message_is_held_back_and_counted(stream: io.StringIO) -> Non
         logger.info("refused %d", number)
     logger.removeFilter(limit)
     assert [line["message"] for line in lines(stream)] == ["refused 0"]
+
+
+def test_a_folder_for_files_gets_the_same_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: io.StringIO
+) -> None:
+    monkeypatch.setenv(log.FOLDER_VARIABLE, str(tmp_path))
+    log.setup("exporter", stream=stream)
+    logging.getLogger("x").info("once")
+    written = (tmp_path / f"exporter-{os.getpid()}.jsonl").read_text()
+    assert written == stream.getvalue()
+    logging.getLogger().handlers[1].close()
+
+
+def test_messages_about_different_agents_do_not_hold_each_other_back(stream: io.StringIO) -> None:
+    logger = logging.getLogger("flood")
+    limit = log.RateLimit(seconds=3600)
+    logger.addFilter(limit)
+    for agent in ("a", "b", "a"):
+        logger.info("upstream failed", extra={"agent": agent})
+    logger.removeFilter(limit)
+    assert [line["agent"] for line in lines(stream)] == ["a", "b"]

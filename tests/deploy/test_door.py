@@ -60,31 +60,32 @@ def test_down_ends_both_kinds(door: Door) -> None:
     door.run_natively_already()
     door.docker(containers="abc")
     assert door.open("down").returncode == 0
-    assert door.called("docker compose down") == ["docker compose down"]
+    assert door.called("docker compose --profile telemetry down") == ["docker compose --profile telemetry down"]
     assert door.called("python") == ["python -m deploy.native down"]
 
 
 def test_down_leaves_what_another_checkout_runs_with_compose(door: Door) -> None:
     door.docker()
     assert door.open("down").returncode == 0
-    assert door.called("docker compose down") == []
+    assert door.called("docker compose --profile telemetry down") == []
 
 
 def test_down_of_a_native_run_leaves_compose_alone(door: Door) -> None:
     door.docker(containers="abc")
     assert door.open("down", LOOKOUT_RUNTIME="native").returncode == 0
-    assert door.called("docker compose down") == []
+    assert door.called("docker compose --profile telemetry down") == []
 
 
 def test_clean_takes_the_volumes_too(door: Door) -> None:
     door.docker(containers="abc")
     assert door.open("clean").returncode == 0
-    assert door.called("docker compose down") == ["docker compose down --volumes --rmi local"]
+    ended = ["docker compose --profile telemetry down --volumes --rmi local"]
+    assert door.called("docker compose --profile telemetry down") == ended
 
 
 def test_down_with_nothing_running_does_nothing(door: Door) -> None:
     assert door.open("down").returncode == 0
-    assert door.called("python") == door.called("docker compose down") == []
+    assert door.called("python") == door.called("docker compose --profile telemetry down") == []
 
 
 def test_compose_stack_that_stays_unhealthy_shows_the_logs_of_what_failed(door: Door) -> None:
@@ -240,3 +241,19 @@ def test_moved_port_of_the_env_file_is_warned_of_too(door: Door) -> None:
     door.docker()
     (door.root / ".env").write_text("LOOKOUT_GRAFANA_PORT=20001\n", encoding="utf-8")
     assert "warning: LOOKOUT_GRAFANA_PORT=20001" in door.open("up").stderr
+
+
+def test_telemetry_adds_the_profile_to_those_of_the_environment(door: Door) -> None:
+    door.docker()
+    door.program("bin/docker", '#!/bin/sh\necho "$COMPOSE_PROFILES: docker $*" >> "$CALLS"\n')
+    door.open("up", TELEMETRY="1", COMPOSE_PROFILES="mine")
+    door.open("up", TELEMETRY="1")
+    started = [line for line in door.called("") if "compose up" in line]
+    assert [line.partition(":")[0] for line in started] == ["mine,telemetry", "telemetry"]
+
+
+def test_telemetry_without_docker_is_refused_with_what_to_do(door: Door) -> None:
+    result = door.open("up", TELEMETRY="1")
+    assert result.returncode == 2
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in result.stderr
+    assert door.called("python") == []
