@@ -17,7 +17,7 @@ help: ## Print every target with what it does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: up
-up: ## Start everything, in Docker where an engine answers, else natively; TELEMETRY=1 adds traces and logs
+up: ## Start everything, in Docker where it answers, else natively; TELEMETRY=1 adds traces and logs
 	@deploy/stack.sh up
 
 .PHONY: down
