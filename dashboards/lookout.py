@@ -238,4 +238,4 @@ def versions() -> Panel:
         for name in foreign
     ]
     columns = [Column("service", "Service"), Column("version", "Version"), Column("instance", "Address")]
-    return rows(about, columns, Query(" or ".join(builds)), hidden=("Value",)).sized(24, 7)
+    return rows(about, columns, Query(" or ".join(builds)), hidden=("Value",)).sized(24, 8)
