@@ -101,7 +101,7 @@ def number(
     decimals: int | None = None,
 ) -> Panel:
     """One number now, its recent course behind it; coloured by an alert's limit or by steps, where there are any."""
-    builder = _start(stat.Panel(), about, [query], unit).mappings([_absence(about)])
+    builder = _start(stat.Panel(), about, [_until_now(query)], unit).mappings([_absence(about)])
     _explain(builder, about)
     if decimals is not None:
         builder.decimals(decimals)
@@ -109,18 +109,20 @@ def number(
     builder.thresholds(fields.thresholds(steps, base if steps else Colour.NEUTRAL))
     builder.color_scheme(fields.colour_by(ColourMode.THRESHOLDS))
     builder.color_mode(shapes.BigValueColorMode.BACKGROUND if steps else shapes.BigValueColorMode.VALUE)
-    builder.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+    builder.reduce_options(common.ReduceDataOptions().calcs(["last"]))
     builder.graph_mode(shapes.BigValueGraphMode.AREA).text_mode(shapes.BigValueTextMode.VALUE)
     return Panel(about, builder.build(), width=4, height=4)
 
 
 def state(about: About, query: Query, texts: Mapping[str, tuple[str, Colour]]) -> Panel:
     """One state now, as a word in its colour."""
-    builder = _start(stat.Panel(), about, [query], "none").mappings([*fields.value_texts(texts), _absence(about)])
+    builder = _start(stat.Panel(), about, [_until_now(query)], "none").mappings(
+        [*fields.value_texts(texts), _absence(about)]
+    )
     _explain(builder, about)
     builder.thresholds(fields.thresholds((), Colour.UNKNOWN)).color_scheme(fields.colour_by(ColourMode.THRESHOLDS))
     builder.color_mode(shapes.BigValueColorMode.BACKGROUND).graph_mode(shapes.BigValueGraphMode.NONE)
-    builder.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+    builder.reduce_options(common.ReduceDataOptions().calcs(["last"]))
     return Panel(about, builder.build(), width=4, height=4)
 
 
@@ -238,6 +240,11 @@ def _start(builder: B, about: About, queries: Sequence[Query], unit: str) -> B:
     for index, query in enumerate(queries):
         builder.with_target(_target(query, index))
     return builder
+
+
+def _until_now(query: Query) -> Query:
+    """Return the query with a course up to now: an ended series would show its last value, as if still true."""
+    return replace(query, expr=f"max({query.expr}) or vector(NaN)")
 
 
 def _absence(about: About) -> models.SpecialValueMap:

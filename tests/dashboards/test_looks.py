@@ -118,3 +118,10 @@ def test_critical_alerts_stand_first() -> None:
 
     assert found["options"]["sortBy"] == [{"displayName": "Severity", "desc": False}]
     assert sorted(["minor", "critical", "major"])[0] == "critical"
+
+
+def test_a_number_whose_series_has_ended_is_not_shown_as_if_it_were_still_true() -> None:
+    for panel in of_type("stat"):
+        [target] = panel["targets"]
+        assert target["expr"].endswith(" or vector(NaN)"), panel["title"]
+        assert panel["options"]["reduceOptions"]["calcs"] == ["last"], panel["title"]
