@@ -40,8 +40,8 @@ START_SECONDS = 60.0
 """Longest time a worker takes until it answers."""
 LOOK_SECONDS = 5.0
 """How often workers are asked for their metrics; what one has counted since is lost with it, its records are not."""
-ANSWER_SECONDS = 5.0
-"""How long a worker may take to tell its metrics."""
+ANSWER_SECONDS = 2.0
+"""How long a worker may take to tell its metrics; a scrape waits for it, and tells the last ones then."""
 MOST_MISSES = 6
 """Times in a row that a worker may not do so; then it is held to hang, and another takes its place."""
 QUICK_SECONDS = 10.0

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import ctypes
 import gc
 import os
 import pickle
@@ -25,6 +26,7 @@ GC_THRESHOLD = 20_000
 """Objects made before the collector looks; at the interpreter's own 700 it looks several times in a loop tick."""
 ORPHANED = 3
 """Exit code of a worker whose supervisor has gone."""
+PR_SET_PDEATHSIG = 1
 
 
 def spare_collector() -> None:
@@ -41,8 +43,14 @@ def process_registry() -> CollectorRegistry:
     return registry
 
 
+def end_with_parent() -> None:
+    """Have the kernel end this process when its parent ends, even while it hangs (Linux, prctl(2))."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def main() -> int:
     """Serve until the supervisor says otherwise, or has gone."""
+    end_with_parent()
     connection = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -91,7 +99,8 @@ async def _answer(connection: socket.socket, place: Place, sidecar: Sidecar) -> 
         return sidecar.revocations.is_readable
 
     await control.answer(connection, {"metrics": metrics, "use": use, "revocations": revocations})
-    # Nobody would replace or stop this worker any more. What it has answered is written down: ending is safe.
+    # Where the kernel has not ended it: nobody would replace or stop this worker any more, and what it has answered is
+    # written down.
     os._exit(ORPHANED)
 
 

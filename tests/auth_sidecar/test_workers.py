@@ -268,6 +268,7 @@ async def test_kill_9_of_the_supervisor_leaves_nothing_running_and_nothing_lost(
 
         loads = [asyncio.create_task(load()) for _ in range(6)]
         await until(lambda: len(answers) > 30)
+        os.kill(workers[0], signal.SIGSTOP)  # one that hangs is no exception
         sidecar.process.kill()
         await until(lambda: not any(map(is_alive, workers)))
         await asyncio.gather(*loads)
