@@ -11,6 +11,8 @@ from typing import cast
 import orjson
 import uvloop
 
+from contract.ports import free_port
+
 _DISCOVERED = {
     "resultType": "complete",
     "supportedVersions": ["2026-07-28"],
@@ -86,16 +88,12 @@ def _length(head: bytes) -> int:
 
 def _sockets(addresses: int, ports: int) -> list[socket.socket]:
     """Listen on 127.0.0.1, 127.0.0.2, …, each with so many ports in a row."""
-    for first in range(20_000, 60_000, max(ports, 100)):
-        try:
-            return [
-                socket.create_server((f"127.0.0.{host + 1}", first + number), backlog=1024)
-                for host in range(addresses)
-                for number in range(ports)
-            ]
-        except OSError:
-            continue
-    raise SystemExit("no free range of ports on the loopback")
+    first = free_port(ports)
+    return [
+        socket.create_server((f"127.0.0.{host + 1}", first + number), backlog=1024)
+        for host in range(addresses)
+        for number in range(ports)
+    ]
 
 
 async def _serve(options: argparse.Namespace) -> None:
