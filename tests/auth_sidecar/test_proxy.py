@@ -129,14 +129,17 @@ async def test_events_keep_their_spacing(sidecar: Sidecar, echo: Echo) -> None:
     assert statistics.median(late) < 0.01  # half the spacing: none waits for the next
 
 
-async def _hang_up(sidecar: Sidecar, echo: Echo, **headers: str) -> tuple[asyncio.Event, asyncio.Event, asyncio.Event]:
-    """Start a request that the server behind answers slowly, hang up, and return (cancelled, finish, ended)."""
+async def _hang_up(
+    sidecar: Sidecar, echo: Echo, *, has_begun: bool, **headers: str
+) -> tuple[asyncio.Event, asyncio.Event, asyncio.Event]:
+    """Start a request, hang up before or after the answer has begun, and return (cancelled, finish, ended)."""
     cancelled, finish, ended, started = (asyncio.Event() for _ in range(4))
 
     async def slow(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        await response.write(b": hello\n\n")
+        if has_begun:
+            await response.prepare(request)
+            await response.write(b": hello\n\n")
         started.set()
         try:
             await finish.wait()
@@ -150,25 +153,32 @@ async def _hang_up(sidecar: Sidecar, echo: Echo, **headers: str) -> tuple[asynci
     meta = {"io.modelcontextprotocol/protocolVersion": headers["MCP-Protocol-Version"]}
     message = call("search_knowledge", params={"name": "search_knowledge", "_meta": meta})
     all_headers = {"Authorization": f"Bearer {mint()}", **headers}
-    async with (
-        aiohttp.ClientSession() as session,
-        session.post(f"{sidecar.url}/kb/mcp", json=message, headers=all_headers) as response,
-    ):
-        assert response.status == 200
+    async with aiohttp.ClientSession() as session:
+        asking = asyncio.ensure_future(session.post(f"{sidecar.url}/kb/mcp", json=message, headers=all_headers))
         await started.wait()
-        response.close()
+        if has_begun:
+            assert (await asking).status == 200
+            asking.result().close()
+        else:
+            asking.cancel()
+            await asyncio.wait([asking])
     return cancelled, finish, ended
 
 
-async def test_a_modern_client_that_leaves_cancels_upstream_within_a_second(sidecar: Sidecar, echo: Echo) -> None:
+@pytest.mark.parametrize("has_begun", [False, True])
+async def test_a_modern_client_that_leaves_cancels_upstream_within_a_second(
+    sidecar: Sidecar, echo: Echo, has_begun: bool
+) -> None:
     modern = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": "search_knowledge"}
-    cancelled, _, _ = await _hang_up(sidecar, echo, **modern)
+    cancelled, _, _ = await _hang_up(sidecar, echo, has_begun=has_begun, **modern)
     async with asyncio.timeout(1):
         await cancelled.wait()
 
 
-async def test_a_legacy_client_that_leaves_cancels_nothing(sidecar: Sidecar, echo: Echo) -> None:
-    cancelled, finish, ended = await _hang_up(sidecar, echo, **{"MCP-Protocol-Version": "2025-11-25"})
+@pytest.mark.parametrize("has_begun", [False, True])
+async def test_a_legacy_client_that_leaves_cancels_nothing(sidecar: Sidecar, echo: Echo, has_begun: bool) -> None:
+    legacy = {"MCP-Protocol-Version": "2025-11-25"}
+    cancelled, finish, ended = await _hang_up(sidecar, echo, has_begun=has_begun, **legacy)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5):
             await cancelled.wait()
@@ -177,11 +187,13 @@ async def test_a_legacy_client_that_leaves_cancels_nothing(sidecar: Sidecar, ech
         await ended.wait()
 
 
+@pytest.mark.parametrize("has_begun", [False, True])
 async def test_clients_that_leave_do_not_keep_answers_open_without_bound(
-    sidecar: Sidecar, echo: Echo, monkeypatch: pytest.MonkeyPatch
+    sidecar: Sidecar, echo: Echo, monkeypatch: pytest.MonkeyPatch, has_begun: bool
 ) -> None:
     monkeypatch.setattr(proxy, "MAX_DRAINING", 0)
-    cancelled, _, _ = await _hang_up(sidecar, echo, **{"MCP-Protocol-Version": "2025-11-25"})
+    legacy = {"MCP-Protocol-Version": "2025-11-25"}
+    cancelled, _, _ = await _hang_up(sidecar, echo, has_begun=has_begun, **legacy)
     async with asyncio.timeout(1):
         await cancelled.wait()
 
