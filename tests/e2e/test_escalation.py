@@ -12,7 +12,7 @@ from tests.e2e.stack import Stack, free_ports, get, running, until
 
 SERVICES = ("sink", "alertmanager", "incident-desk")
 LEAD, MANAGEMENT, ON_CALL = (f"{name}@lookout.example" for name in ("team-lead", "management", "on-call"))
-FIRST_SECONDS, SECOND_SECONDS = 2, 5
+FIRST_SECONDS, SECOND_SECONDS = 2, 10
 
 
 def hurry(layout: Layout) -> None:
@@ -101,7 +101,7 @@ def test_stages_come_in_order_at_exactly_their_channels_and_stop_when_they_shoul
 
     stack.acknowledge((incident(stack, "planner") or {})["id"], "Grace")
     until(lambda: len(told(stack, "planner", "resolved")) == 3, "the end of both stages")
-    assert [told(stack, agent) for agent in ("validator", "programmer")] == [told(stack, "validator")] * 2
+    assert [sorted(told(stack, agent)) for agent in ("validator", "programmer")] == [first, first]
     assert told(stack, "documentation") == []
 
 
