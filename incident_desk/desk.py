@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -99,10 +99,10 @@ class Desk:
 
     async def round(self) -> None:
         """Look once at what Alertmanager holds and tell it what is due."""
-        api = self.settings.desk.alertmanager
+        api, asked = self.settings.desk.alertmanager, self.clock()
         try:
             found = await self._counted("read", alertmanager_api.read(self._session, api.url, api.timeout))
-            self._look_back(found)
+            self._look_back(found, asked)
             held = {alert.fingerprint: self._without_own(alert) for alert in found}
             self._begin(self._watch(held), held)
             await self._tell()
@@ -123,12 +123,22 @@ class Desk:
         self.numbers.requested(request, succeeded=True)
         return found
 
-    def _look_back(self, held: Sequence[Alert]) -> None:
-        """At the start, take over what people were told of while the desk was not there."""
-        if not self._has_looked_back:
-            own = self.settings.desk.alertmanager.receiver
-            self.take((a for a in held if own in a.receivers and not a.is_suppressed), is_found=True)
-            self._has_looked_back = True
+    def _look_back(self, held: Iterable[Alert], asked: float) -> None:
+        """Take over what people were told of and the desk was not: before its start, or after it took it for ended."""
+        own = self.settings.desk.alertmanager.receiver
+        known = {incident.fingerprint for incident in self.store.open()}
+        told = (each for each in held if own in each.receivers and not each.is_suppressed)
+        missed = [each for each in told if each.fingerprint not in known and self._was_missed(each, asked)]
+        if missed:
+            self.take(missed, is_found=True)
+        self._has_looked_back = True
+
+    def _was_missed(self, alert: Alert, asked: float) -> bool:
+        last = self.store.last(alert.fingerprint)
+        if last is None or last.resolved is None:
+            return not self._has_looked_back
+        # What ended after the question was asked may still stand in its answer.
+        return last.resolved < asked and (alert.started <= last.fired or not self._has_looked_back)
 
     def _watch(self, held: Mapping[str, Alert]) -> list[Incident]:
         """Note which open incidents are silenced, end those that Alertmanager no longer knows, return the others."""

@@ -148,6 +148,28 @@ async def test_what_alertmanager_no_longer_knows_ends_after_a_while(tmp_path: Pa
         assert incident.resolved == NOW + 10
 
 
+async def test_what_was_taken_for_ended_and_still_fires_goes_on_without_a_new_message(tmp_path: Path) -> None:
+    async with running(tmp_path) as desk:
+        await told(desk, alert())
+        await desk.after(1)
+        desk.world.held.clear()
+        await desk.after(10)
+        await desk.after(200)
+        assert desk.desk.store.open() == []
+        desk.world.held["f1"] = "active"
+        await desk.after(60)
+        [incident] = desk.desk.store.open()
+        assert (incident.id, incident.returns, incident.is_found) == (1, 1, False)
+
+
+async def test_an_answer_older_than_the_end_does_not_open_it_again(tmp_path: Path) -> None:
+    async with running(tmp_path) as desk:
+        await told(desk, alert())
+        assert await desk.send(notification(alert(ended=NOW))) == 200
+        await desk.desk.round()
+        assert desk.desk.store.open() == []
+
+
 async def test_alertmanager_started_again_ends_no_escalation(tmp_path: Path) -> None:
     async with running(tmp_path) as desk:
         await told(desk, alert())
