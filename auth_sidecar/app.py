@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from auth_sidecar import audit_chain, build
 from auth_sidecar.admin import AdminGuard, RevocationPages
-from auth_sidecar.config import Settings, load
+from auth_sidecar.config import Settings, SidecarConfig, load
 from auth_sidecar.config_identity import Issuer
 from auth_sidecar.config_ports import ForwardAuth
 from auth_sidecar.decision import Rules
@@ -117,7 +117,7 @@ class Sidecar:
             limits=config.limits, upstream=config.upstream,
         )  # fmt: skip
         await self._first_keys(self.sources)
-        self._start_tasks()
+        self._start_tasks(config)
         self._stack.push_async_callback(self._stop_tasks)
         if place is None:
             await self._open_admin(admin_host or config.admin.host, _first(admin_port, config.admin.port))
@@ -185,11 +185,11 @@ class Sidecar:
         if first:
             await asyncio.wait(first, timeout=FIRST_KEYS_SECONDS)
 
-    def _start_tasks(self) -> None:
+    def _start_tasks(self, config: SidecarConfig) -> None:
         for name, source in self.sources.items():
             self._tasks[f"keys of {name}"] = asyncio.ensure_future(source.keep_fresh())
         self._tasks["audit"] = asyncio.ensure_future(
-            build.watch_audit(self.settings.sidecar, self.audit, self.instruments, self._watched)
+            build.watch_audit(config, self.audit, self.instruments, self._watched)
         )
         self._tasks["revocations"] = asyncio.ensure_future(self.revocations.watch())
 
@@ -221,7 +221,7 @@ class Sidecar:
         await self._first_keys(sources)
         await self._stop_tasks()
         self.sources = sources
-        self._start_tasks()
+        self._start_tasks(config)
         self.lockout.rules, self.gate.rate.rules = build.lockout_rules(config), build.rate_rules(config)
         self.gate.sources = self.sources
         self.gate.rules = rules
