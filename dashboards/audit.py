@@ -137,7 +137,7 @@ def encryption() -> Panel:
         Empty.WHEN_UNUSED,
     )
     query = Query(f"sum by (operation, result) ({rate('mcp_encryption_operations_total')})", "{{operation}} {{result}}")
-    return stack(about, query, unit="ops")
+    return stack(about, query, unit="ops", legends=("success", "failure"))
 
 
 def keys() -> Panel:

@@ -93,7 +93,7 @@ def requests_sent() -> Panel:
     query = Query(
         f"sum by (request, result) ({rate('mcp_incident_alertmanager_requests_total')})", "{{request}} {{result}}"
     )
-    return stack(about, query, unit="ops")
+    return stack(about, query, unit="ops", legends=("success", "failure"))
 
 
 def _mean(stage: str, *by: str) -> str:

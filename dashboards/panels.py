@@ -269,7 +269,8 @@ def _finish_series(builder: timeseries.Panel, legends: Sequence[str]) -> None:
     builder.tooltip(common.VizTooltipOptions().mode(shapes.TooltipDisplayMode.MULTI).sort(shapes.SortOrder.DESCENDING))
     for legend in legends:
         if colour := MEANING.get(legend) or TYPES.get(legend):
-            builder.override_by_name(legend, [fields.fixed(colour)])
+            # Also where a name precedes the word: "issuer failure".
+            builder.override_by_regexp(f"/(^| ){legend}$/", [fields.fixed(colour)])
 
 
 def _legend(calculations: list[str]) -> common.VizLegendOptions:

@@ -181,7 +181,7 @@ def refreshes() -> Panel:
         "Key refreshes by result", "Fetches of the issuers' keys a second, by issuer and result.", NoData.SIDECAR
     )
     query = Query(f"sum by (issuer, result) ({rate('mcp_auth_jwks_refreshes_total')})", "{{issuer}} {{result}}")
-    return stack(about, query, unit="ops").sized(8)
+    return stack(about, query, unit="ops", legends=("success", "failure")).sized(8)
 
 
 def key_ages() -> Panel:
