@@ -1,7 +1,9 @@
 """What every dashboard shares: data source, tag, the meaning of colours, and why a panel may be empty."""
 
+import json
 from collections.abc import Mapping
 from enum import StrEnum
+from urllib.parse import quote
 
 from grafana_foundation_sdk.models.dashboard import DataSourceRef
 
@@ -17,6 +19,16 @@ GRID_WIDTH = 24
 def link(board: str, variable: str) -> str:
     """Return the address of another dashboard in which a variable has the clicked value and the time stays."""
     return f"/d/{UID_PREFIX}{board}?var-{variable}=${{__value.raw:percentencode}}&${{__url_time_range}}"
+
+
+def log_lines() -> str:
+    """Return the address of all log lines and audit records of the panel's time, in Explore."""
+    query = {"refId": "A", "expr": '{service_namespace="mcp-lookout"}'}
+    panes = {"lines": {"datasource": "loki", "queries": [query], "range": {"from": "${__from}", "to": "${__to}"}}}
+    encoded = quote(json.dumps(panes, separators=(",", ":")), safe="")
+    for variable in ("${__from}", "${__to}"):
+        encoded = encoded.replace(quote(variable, safe=""), variable)
+    return f"/explore?schemaVersion=1&panes={encoded}"
 
 
 def datasource() -> DataSourceRef:

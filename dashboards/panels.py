@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self, TypeVar
 from grafana_foundation_sdk.builders import (
     bargauge,
     common,
+    dashboard,
     heatmap,
     prometheus,
     stat,
@@ -23,7 +24,7 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from dashboards import fields
-from dashboards.conventions import MEANING, TYPES, Colour, datasource
+from dashboards.conventions import MEANING, TYPES, Colour, datasource, log_lines
 from dashboards.limits import Limit
 from dashboards.queries import Query
 
@@ -168,6 +169,8 @@ def lines(
     if limit:
         builder.thresholds(fields.thresholds([(limit.value, MEANING[limit.severity.value])], Colour.GOOD))
         builder.thresholds_style(common.GraphThresholdsStyleConfig().mode(shapes.GraphThresholdsStyleMode.DASHED))
+    if any(query.has_exemplars for query in queries):
+        builder.data_links([dashboard.DashboardLink("Log lines of this time (profile telemetry)").url(log_lines())])
     _finish_series(builder, legends)
     return Panel(about, builder.build(), width=12, height=9)
 
@@ -261,6 +264,8 @@ def _explain(builder: stat.Panel, about: About) -> None:
 
 def _target(query: Query, index: int) -> prometheus.Dataquery:
     target = prometheus.Dataquery().expr(query.expr).legend_format(query.legend).ref_id(chr(ord("A") + index)).range()
+    if query.has_exemplars:
+        target.exemplar(True)
     return target.datasource(datasource())
 
 

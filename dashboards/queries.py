@@ -7,6 +7,10 @@ AGENTS = 'agent_type=~"$agent_type"'
 ONE_AGENT = 'agent_type=~"$agent_type", agent=~"$agent"'
 FIRING = 'ALERTS{alertstate="firing", alertname!="Watchdog"}'
 RULES_ARE_EVALUATED = 'on () ALERTS{alertname="Watchdog", alertstate="firing"}'
+TRACED = frozenset({
+    "mcp_server_operation_duration_seconds", "mcp_auth_decision_duration_seconds", "mcp_agent_probe_latency_seconds",
+})  # fmt: skip
+"""Histograms with exemplars where tracing is on; of several queries about one, the last asks for them."""
 SUBJECTS = ("component", "job", "instance", "service", "rule_group", "integration", "agent_type", "workflow", "agent")
 """Labels that say what an alert is about, the most telling last."""
 
@@ -17,6 +21,8 @@ class Query:
 
     expr: str
     legend: str = "__auto"
+    has_exemplars: bool = False
+    """Whether dots in the panel lead to traces."""
 
 
 def rate(selector: str) -> str:
@@ -40,8 +46,11 @@ def percentile(quantile: float, histogram: str, matchers: str = "", by: Sequence
 
 
 def percentiles(histogram: str, matchers: str = "") -> list[Query]:
-    """Return median, 95th and 99th percentile."""
-    return [Query(percentile(number / 100, histogram, matchers), f"p{number}") for number in (50, 95, 99)]
+    """Return median, 95th and 99th percentile; dots lead to traces where the histogram has exemplars."""
+    return [
+        Query(percentile(number / 100, histogram, matchers), f"p{number}", number == 99 and histogram in TRACED)
+        for number in (50, 95, 99)
+    ]
 
 
 def first_label(expr: str, target: str, labels: Iterable[str]) -> str:

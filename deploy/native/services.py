@@ -259,6 +259,7 @@ GRAFANA: Mapping[str, str] = {
     "GF_AUTH_BASIC_ENABLED": "false",
     "GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION": "true",
     "GF_USERS_ALLOW_SIGN_UP": "false",
+    "GF_USERS_VIEWERS_CAN_EDIT": "true",  # whoever looks may follow a dot to its trace in Explore; nothing can be saved
     # Nothing is fetched and nobody is told.
     "GF_ANALYTICS_REPORTING_ENABLED": "false",
     "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",

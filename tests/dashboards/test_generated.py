@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -12,6 +13,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from dashboards.__main__ import POLICIES, files, main
 from dashboards.conventions import DATASOURCE_UID, FOLDER
 from dashboards.overview import SCORE_STEPS
+from dashboards.queries import TRACED
 from exporter.health.score import DEGRADED_FROM, HEALTHY_FROM
 from rules import pack
 from tests.dashboards.reading import GENERATED, NAMES, Json, board, panels
@@ -197,3 +199,16 @@ def test_the_folder_and_the_data_source_are_those_that_are_provisioned() -> None
 
 def test_the_health_score_wears_the_colours_of_the_exporters_verdicts() -> None:
     assert [start for start, _ in SCORE_STEPS] == [DEGRADED_FROM, HEALTHY_FROM]
+
+
+def test_a_traced_latency_asks_for_exemplars_once_and_leads_to_log_lines() -> None:
+    traced = [panel for name in NAMES for panel in panels(name) if any(t.get("exemplar") for t in panel["targets"])]
+
+    named = {name for panel in traced for name in re.findall(r"mcp_\w+_seconds", panel["targets"][0]["expr"])}
+    assert named == TRACED
+    for panel in traced:
+        assert sum(target.get("exemplar", False) for target in panel["targets"]) == 1
+        (link,) = panel["fieldConfig"]["defaults"]["links"]
+        panes = json.loads(unquote(link["url"].removeprefix("/explore?schemaVersion=1&panes=")))
+        assert panes["lines"]["datasource"] == "loki"
+        assert panes["lines"]["range"] == {"from": "${__from}", "to": "${__to}"}
