@@ -57,10 +57,12 @@ def comes_from_own_page(asker: Asker, public_url: str) -> bool:
     """Whether no other website sent the request: a browser says from where, and by which name it found us."""
     if asker.bearer is not None:
         return True
-    names = {*_LOCAL_NAMES, urlsplit(public_url).hostname}
-    if _host(f"//{asker.host}") not in names or asker.fetch_site not in (None, "same-origin"):
+    public = urlsplit(public_url)
+    if _host(f"//{asker.host}") not in (*_LOCAL_NAMES, public.hostname):
         return False
-    return asker.origin is None or _host(asker.origin) in names
+    if asker.fetch_site not in (None, "same-origin"):
+        return False
+    return asker.origin is None or asker.origin.partition("://")[2] in (asker.host, public.netloc)
 
 
 def clean(name: str) -> str:

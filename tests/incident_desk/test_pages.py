@@ -68,6 +68,8 @@ async def test_only_what_was_shown_is_taken_on(tmp_path: Path) -> None:
     [
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://localhost:1"},
+        {"Origin": "not an origin"},
         {"Sec_Fetch_Site": "cross-site"},
         {"Sec_Fetch_Site": "same-site"},
         {"Host": "evil.example:9822"},
