@@ -22,7 +22,7 @@ class Asker(NamedTuple):
     is_forwarded: bool
     """Whether a proxy passed it on."""
     identity: str | None
-    """What the proxy's identity header says."""
+    """What the identity header says; None unless a trusted proxy sent it."""
 
 
 class Refused(NamedTuple):
@@ -58,7 +58,8 @@ def comes_from_own_page(asker: Asker, public_url: str) -> bool:
     if asker.bearer is not None:
         return True
     public = urlsplit(public_url)
-    if _host(f"//{asker.host}") not in (*_LOCAL_NAMES, public.hostname):
+    # A proxy may call us by another name; a name bound anew (DNS rebinding) brings no word of a trusted proxy along.
+    if asker.identity is None and _host(f"//{asker.host}") not in (*_LOCAL_NAMES, public.hostname):
         return False
     if asker.fetch_site not in (None, "same-origin"):
         return False

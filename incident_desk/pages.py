@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from contract.networks import is_within
 from contract.pages.layout import Pages, add_style
 from incident_desk import access, views
 from incident_desk.access import Allowed, Asker, Refused
@@ -97,16 +98,17 @@ class DeskPages:
         raise web.HTTPSeeOther(f"/acknowledge?{request.query_string}" if request.query_string else "/")
 
     def _asker(self, request: web.Request) -> Asker:
-        identity = self._desk.settings.desk.acknowledge.identity
+        identity, peer = self._desk.settings.desk.acknowledge.identity, request.remote or ""
+        is_by_proxy = identity is not None and is_within(peer, identity.trusted_proxies)
         scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
         return Asker(
-            peer=request.remote or "",
+            peer=peer,
             host=request.host,
             origin=request.headers.get("Origin"),
             fetch_site=request.headers.get("Sec-Fetch-Site"),
             bearer=credentials.strip() if scheme.lower() == "bearer" else None,
             is_forwarded=any(name in request.headers for name in ("Forwarded", "X-Forwarded-For", "Via")),
-            identity=request.headers.get(identity.header) if identity else None,
+            identity=request.headers.get(identity.header) if identity and is_by_proxy else None,
         )
 
     def _rows(self, found: list[Any]) -> list[dict[str, Any]]:

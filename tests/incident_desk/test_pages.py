@@ -127,6 +127,16 @@ async def test_a_trusted_proxy_says_who_it_is_and_no_form_can(tmp_path: Path) ->
         assert acknowledged(desk) == ["grace"]
 
 
+async def test_a_proxy_may_call_the_desk_by_another_name_but_no_other_website_comes_through_it(tmp_path: Path) -> None:
+    proxy = {"identity": {"trusted_proxies": ["127.0.0.1/32"]}}
+    known = {"X_Auth_Subject": "grace", "Host": "incident-desk:9822"}
+    async with running(tmp_path, acknowledge=proxy, public_url="https://desk.example") as desk:
+        await opened(desk, "planner-1")
+        assert (await desk.post(GROUP, FORM, Origin="https://evil.example", **known))[0] == 403
+        assert acknowledged(desk) == []
+        assert (await desk.post(GROUP, FORM, Origin="https://desk.example", **known))[0] == 303
+
+
 async def test_a_program_needs_the_token(tmp_path: Path) -> None:
     async with running(tmp_path, acknowledge={"everybody_from": [], "token_file": "acknowledge_token"}) as desk:
         await opened(desk, "planner-1")
