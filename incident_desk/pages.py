@@ -27,7 +27,7 @@ class DeskPages:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._pages = Pages(FOLDER, {"clock": clock})
+        self._pages = Pages(FOLDER, {"clock": clock, "lasted": lasted})
 
     def setup(self, app: web.Application) -> None:
         """Add the pages to an application."""
@@ -131,3 +131,12 @@ def is_identity(text: str) -> bool:
 def clock(moment: float | None) -> str:
     """Write a moment as messages do."""
     return "" if moment is None else f"{datetime.datetime.fromtimestamp(moment, datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def lasted(length: float) -> str:
+    """Say how long in the two largest units: "36 s", "1 min 36 s", "2 h", "3 d 4 h"."""
+    rest, parts = round(length), list[tuple[int, str]]()
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        count, rest = divmod(rest, size)
+        parts += [(count, unit)] if count or parts else []
+    return " ".join(f"{count} {unit}" for count, unit in parts[:2] if count) or "0 s"

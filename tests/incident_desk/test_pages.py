@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from incident_desk.pages import lasted
 from tests.incident_desk.made import NOW, Running, alert, notification, running
 
 FORM = {"incident": "1", "by": "Ada Lovelace"}
@@ -27,7 +28,7 @@ async def test_the_first_page_shows_what_is_open_and_who_comes_next(tmp_path: Pa
         assert "No open incidents" in await desk.get("/")
         await opened(desk, "planner-1")
         page = await desk.get("/")
-        for wanted in ("1 open incident", "planner-1 is down", "slack", "Next: lead", "in 14 min", "10 s ago"):
+        for wanted in ("1 open incident", "planner-1 is down", "slack", "Next: lead", "in 14 min 50 s", "10 s ago"):
             assert wanted in page
         await desk.after(3600)
         assert "Escalated: lead" in await desk.get("/")
@@ -214,3 +215,11 @@ async def test_it_is_ready_once_it_has_asked(tmp_path: Path) -> None:
         await desk.desk.round()
         assert await desk.get("/-/ready") == "ready\n"
         assert await desk.get("/-/healthy") == "healthy\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 s"), (36, "36 s"), (96, "1 min 36 s"), (7200, "2 h"), (3601, "1 h"), (273_600, "3 d 4 h"), (59.7, "1 min")],
+)
+def test_times_are_told_in_two_units(seconds: float, words: str) -> None:
+    assert lasted(seconds) == words
