@@ -38,6 +38,7 @@ _SINGLE = frozenset({
     b"authorization", b"origin", b"mcp-method", b"mcp-name", b"mcp-protocol-version",
 })  # fmt: skip
 """Headers that decide something; a request with two of one kind is refused."""
+_TRACEPARENT = TRACEPARENT.encode()
 _BODILESS = {"GET": Action("http/get"), "DELETE": Action("http/delete")}
 _PASSED_ON = frozenset({401, 403, 500, 503})
 """Statuses that every proxy understands; any other refusal becomes 403, because nginx makes an error of it."""
@@ -86,8 +87,8 @@ class ForwardAuthEndpoint:
             respond(encode(Answer(403 if place else 404, {}, b"")))
             return
         ask, action = _ask(question, place), _action(question, place)
-        if self._gate.tracer and TRACEPARENT.encode() in question.headers:
-            ask.traceparent = question.headers[TRACEPARENT.encode()].decode("latin-1")
+        if self._gate.tracer and _TRACEPARENT in question.headers:
+            ask.traceparent = question.headers[_TRACEPARENT].decode("latin-1")
         if not self._gate.decide_now(ask, action, functools.partial(self._decided, ask, respond)):
             task = asyncio.ensure_future(self._decide_later(ask, action, respond))
             self._tasks.add(task)
@@ -102,7 +103,7 @@ class ForwardAuthEndpoint:
         self._gate.refuse_unread(FORWARD, peer)
 
     def _decided(self, ask: Ask, respond: Respond, caller: Caller | Refusal | None, decision: Decision) -> None:
-        if self._gate.tracer:
+        if ask.span and self._gate.tracer:
             decision_ended(self._gate.tracer, ask, decision, known_method(decision.method))
         if decision.status != 200 or not isinstance(caller, Caller):
             respond(refusal(self._answers, decision, ask.endpoint))

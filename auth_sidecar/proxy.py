@@ -94,7 +94,7 @@ class Proxy:
             response = _response(self.answers.refuse(decision, endpoint, body.message_id))
             if decision.reason is not AuthReason.ORIGIN_NOT_ALLOWED:
                 cors.open_to_page(request.headers, response)
-            if self._gate.tracer:
+            if ask.span and self._gate.tracer:
                 decision_ended(self._gate.tracer, ask, decision, known_method(decision.method))
             if not body.is_complete:
                 response.force_close()

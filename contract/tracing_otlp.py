@@ -187,5 +187,7 @@ def _exporter() -> SpanExporter:
         return grpc.OTLPSpanExporter()
     from opentelemetry.exporter.otlp.proto.http import trace_exporter as http
 
+    from contract.tracing_otlp_http import LeanExporter
+
     logging.getLogger(http.__name__).addFilter(RateLimit())
-    return http.OTLPSpanExporter()
+    return LeanExporter()

@@ -32,7 +32,7 @@ CONFINED = {
         "auth_sidecar/encryption",
         "demo/",
     ),
-    "opentelemetry": ("contract/tracing_otlp.py", "demo/"),
+    "opentelemetry": ("contract/tracing_otlp", "demo/"),
     "mcp": ("demo/",),
 }
 
