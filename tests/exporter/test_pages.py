@@ -311,24 +311,3 @@ def test_html_in_a_runbook_is_text(markdown: str, html: str) -> None:
 
 def test_table_in_a_runbook_is_a_table() -> None:
     assert "<table>" in runbooks.render("| a | b |\n|---|---|\n| 1 | 2 |\n")
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(None, "never"), (0.4, "now"), (12.9, "12 s ago"), (61, "1 min ago"), (7300, "2 h ago"), (200_000, "2 d ago")],
-)
-def test_age_is_told_in_the_largest_unit(value: float | None, text: str) -> None:
-    assert layout.ago(value) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.00042, "0.4 ms"), (0.041, "41 ms"), (1.2, "1.20 s"), (41.0, "41 s"), (1900, "31 min")]
-)
-def test_duration_is_told_as_people_read_it(value: float, text: str) -> None:
-    assert layout.seconds(value) == text
-
-
-def test_counts_and_names_are_told_as_people_read_them() -> None:
-    assert [layout.count(value) for value in (0, 1204, 0.5)] == ["0", "1,204", "0.50"]
-    assert [layout.heading(name) for name in ("cpu", "knowledge_base", "x")] == ["CPU", "Knowledge base", "X"]
-    assert [layout.words(name) for name in ("cpu_seconds", "planner")] == ["CPU seconds", "planner"]
