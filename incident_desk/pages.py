@@ -76,7 +76,7 @@ class DeskPages:
             ended=self._rows(views.matching(ended, request.query)[:10]),
             refusal=verdict.reason if isinstance(verdict, Refused) else "",
             name=verdict.name if isinstance(verdict, Allowed) else None,
-            query=request.query_string,
+            query=request.rel_url.raw_query_string,
         )
 
     async def acknowledge(self, request: web.Request) -> web.StreamResponse:
@@ -95,7 +95,8 @@ class DeskPages:
         taken = self._desk.acknowledge(map(int, chosen), by)
         if asked.bearer is not None:
             return web.json_response({"acknowledged": [each.id for each in taken]})
-        raise web.HTTPSeeOther(f"/acknowledge?{request.query_string}" if request.query_string else "/")
+        query = request.rel_url.raw_query_string
+        raise web.HTTPSeeOther(f"/acknowledge?{query}" if query else "/")
 
     def _asker(self, request: web.Request) -> Asker:
         identity, peer = self._desk.settings.desk.acknowledge.identity, request.remote or ""

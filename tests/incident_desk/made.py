@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import yaml
+import yarl
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
@@ -116,7 +117,7 @@ class Running:
 
     async def get(self, path: str) -> str:
         """Return a page that must be there."""
-        async with self.session.get(self.url + path) as answer:
+        async with self.session.get(yarl.URL(self.url + path, encoded=True)) as answer:
             assert answer.status == 200, await answer.text()
             return await answer.text()
 

@@ -1,10 +1,14 @@
 """The pages: what they show, that looking changes nothing, and who may acknowledge from where."""
 
+import html
 import json
+import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
+import yarl
 
 from incident_desk.pages import lasted
 from tests.incident_desk.made import NOW, Running, alert, notification, running
@@ -54,6 +58,21 @@ async def test_a_form_takes_on_all_of_a_group_and_leads_back(tmp_path: Path) -> 
             assert (answer.status, answer.headers["Location"]) == (303, GROUP)
         assert acknowledged(desk) == ["Ada Lovelace"] * 2
         assert "Somebody is on it" in await desk.get(GROUP)
+
+
+async def test_a_link_with_odd_characters_leads_back_to_itself(tmp_path: Path) -> None:
+    agent = "a b&c=d\r\nX-Evil: 1"
+    link = f"/acknowledge?{urlencode({'agent': agent})}"
+    async with running(tmp_path) as desk:
+        assert await desk.send(notification(alert(agent=agent))) == 200
+        [action] = re.findall('action="([^"]+)"', await desk.get(link))
+        target = yarl.URL(desk.url + html.unescape(action), encoded=True)
+        async with desk.session.post(target, data=FORM, allow_redirects=False) as answer:
+            assert answer.status == 303
+            assert "X-Evil" not in answer.headers
+            back = answer.headers["Location"]
+        assert dict(parse_qsl(urlsplit(back).query)) == {"agent": agent}
+        assert "Somebody is on it" in await desk.get(back)
 
 
 async def test_only_what_was_shown_is_taken_on(tmp_path: Path) -> None:
