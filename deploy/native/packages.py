@@ -53,6 +53,7 @@ PROGRAMS: Mapping[str, Program] = {
     "amtool": Program("prometheus-alertmanager", "amtool"),
     "node_exporter": Program("prometheus-node-exporter", "prometheus-node-exporter"),
     "blackbox_exporter": Program("prometheus-blackbox-exporter", "prometheus-blackbox-exporter"),
+    "victoria-metrics": Program("victoria-metrics", "victoria-metrics", "-version"),
     "vmalert": Program("victoria-metrics", "vmalert", "-version"),
 }
 
@@ -109,8 +110,8 @@ def fetch(names: Iterable[str], release: Release = "new", *, base: Path | None =
     """Unpack and verify the programs' packages; those already there are left alone. Safe to run in parallel."""
     base = base or folder()
     with lock(base / f"{release}.lock"):
-        wanted = {PROGRAMS[name].package_in(release) for name in names}
-        missing = sorted(package for package in wanted if not (base / release / package).exists())
+        absent = [PROGRAMS[name] for name in names if not _unpacked(base, release, PROGRAMS[name]).exists()]
+        missing = sorted({program.package_in(release) for program in absent})
         if missing:
             _fetch(missing, release, base)
 
@@ -128,6 +129,8 @@ def _fetch(missing: list[str], release: Release, base: Path) -> None:
             unpacked = Path(temporary) / package
             _unpack(archive, unpacked)
             _say(f"{release} {package}: {_verify(unpacked / 'bin')}")
+            # What an older checkout unpacked lacks the launchers of programs that nobody asked it for.
+            shutil.rmtree(base / release / package, ignore_errors=True)
             unpacked.rename(base / release / package)  # there only when complete and verified
 
 

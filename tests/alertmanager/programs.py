@@ -1,4 +1,4 @@
-"""Real Prometheus and Alertmanager on free ports, and a receiver of what they send."""
+"""Real Prometheus, Alertmanager and VictoriaMetrics on free ports, and a receiver of what they send."""
 
 import asyncio
 import re
@@ -15,7 +15,7 @@ from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 _TROUBLE = re.compile(rb"level=(warn|error)", re.IGNORECASE)
-_LISTENING = re.compile(rb'msg="Listening on".*address=(\S+)')
+_LISTENING = re.compile(rb'(?:msg="Listening on".*address=|started server at http://)(?P<address>[\w.:\[\]]+)')
 DEADLINE_SECONDS = 30.0
 
 
@@ -45,7 +45,7 @@ async def _address(log: asyncio.StreamReader, seen: list[bytes]) -> str:
     async for line in log:
         seen.append(line)
         if match := _LISTENING.search(line):
-            return match[1].decode()
+            return match["address"].decode()
     raise AssertionError(b"".join(seen).decode())
 
 

@@ -35,35 +35,41 @@ def firing_case(policy: Policy) -> Case:
 
 
 def samples(policy: Policy, now: float) -> Iterator[str]:
-    """Yield the lines of the case in OpenMetrics, shifted so that the alert fires at `now`."""
+    """Yield the lines of the policy's first firing case in OpenMetrics, shifted so that the alert fires at `now`."""
     case = firing_case(policy)
-    start = now - case.fires_at[0]
+    fires_at = case.fires_at[0]
+    for series, at, value in shifted(policy, case, policy.name, now - fires_at):
+        if at <= now:
+            yield f"{series} {value!r} {at:.3f}"
+
+
+def shifted(policy: Policy, case: Case, mark: str, start: float) -> Iterator[tuple[str, float, float]]:
+    """Yield the samples of a case that begins at `start`: marked series, time, value."""
     tells_time = "time()" in policy.terms.condition.expression()
     for selector, values in case.series.items():
-        series = isolated(selector, policy).replace('", ', '",')
+        series = isolated(selector, mark).replace('", ', '",')
         for index, value in enumerate(expand(values)):
-            if value is not None and index * case.interval <= case.fires_at[0]:
-                shifted = value + start if tells_time and value else value
-                yield f"{series} {shifted!r} {start + index * case.interval:.3f}"
+            if value is not None:
+                yield series, start + index * case.interval, value + start if tells_time and value else value
 
 
-def isolated(expr: str, policy: Policy) -> str:
-    """Return an expression or series that knows only this policy's series."""
+def isolated(expr: str, mark: str) -> str:
+    """Return an expression or series that knows only series with this mark."""
     for metric in {use.metric for use in promql.uses(promql.parse(expr))}:
         pattern = rf"(?<![\w:]){re.escape(metric)}(?![\w:])(?P<open>\{{)?"
-        expr = re.sub(pattern, partial(_with_label, metric, policy), expr)
+        expr = re.sub(pattern, partial(_with_label, metric, mark), expr)
     return expr
 
 
-def _with_label(name: str, policy: Policy, found: re.Match[str]) -> str:
-    return f'{name}{{replay="{policy.name}"' + ("," if found["open"] else "}")
+def _with_label(name: str, mark: str, found: re.Match[str]) -> str:
+    return f'{name}{{replay="{mark}"' + ("," if found["open"] else "}")
 
 
 def rule(policy: Policy, links: Links) -> dict[str, Any]:
     """Return the policy's rule on its own series, without waiting: durations are promtool's to judge."""
     written = render.alerting_rule(policy, links)
     kept = {key: value for key, value in written.items() if key not in ("for", "keep_firing_for")}
-    return {**kept, "expr": isolated(written["expr"], policy)}
+    return {**kept, "expr": isolated(written["expr"], policy.name)}
 
 
 def backfill(promtool: Path, lines: list[str], folder: Path) -> None:

@@ -79,6 +79,13 @@ def test_program_already_unpacked_is_not_fetched_again(tmp_path: Path, elsewhere
     assert packages.locate("promtool") == unpacked
 
 
+def test_package_unpacked_before_the_program_was_wanted_is_fetched_again(tmp_path: Path, elsewhere: Path) -> None:
+    program_on_path(tmp_path / "packages/new/victoria-metrics/bin", "vmalert", "exit 0")
+    packages.fetch(["vmalert"])
+    with pytest.raises(packages.MissingProgramError, match="victoria-metrics is not on the PATH"):
+        packages.fetch(["vmalert", "victoria-metrics"])
+
+
 def test_parallel_fetches_of_what_is_there_do_nothing_and_do_not_hang(tmp_path: Path, elsewhere: Path) -> None:
     program_on_path(tmp_path / "packages/new/promtool/bin", "promtool", "exit 0")
     with ThreadPoolExecutor(4) as pool:

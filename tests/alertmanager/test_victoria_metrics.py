@@ -1,0 +1,180 @@
+"""The pack in VictoriaMetrics: vmalert replays every case of every policy, and alerts fire when Prometheus' do."""
+
+import asyncio
+import io
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+import yaml
+
+from rules import conventions, links, pack, render
+from rules.policy import Case, Policy
+from tests.alertmanager import replay
+from tests.alertmanager.programs import running
+from tests.tools import tool
+
+PACK = pack.read(Path("rules/policies"))
+LINKS = links.read(Path("rules/links.yaml"))
+START = 472_222 * 3600.0
+"""When every case begins: a full hour, as vmalert evaluates at multiples of the interval."""
+HISTORY_SECONDS = 8 * 3600.0
+"""Longer than any window of a policy that compares a counter with its past."""
+
+# vmalert holds alerts for as long as keep_firing_for says, but its replay leaves that out: when that shows.
+KEPT = {
+    ("agent_flapping: keeps firing for ten minutes after the changes have left the window", 1575.0),
+    ("fail_open_used: fires on the first bypass and resolves", 675.0),
+    ("privilege_probing: fires at the sixth probe and resolves", 675.0),
+    ("security_breach: fires at eleven failures in a minute, spread over reasons, and resolves", 285.0),
+    ("service_restarting: fires at the third start and calms down after ten quiet minutes", 1560.0),
+    ("sidecar_workers_dying: fires at the third death and calms down", 1575.0),
+    ("slow_brute_force: keeps firing for five minutes after the window is clean", 1275.0),
+}
+# MetricsQL counts the first value of a series that is new to it as an increase or a change; Prometheus does not.
+NEW_SERIES = {
+    "agent_flapping: fires at the sixth change and calms down after ten quiet minutes",
+    "agent_flapping: stays silent at five changes",
+    "fail_open_used: stays silent about bypasses of long ago",
+    "service_restarting: fires at the third start and calms down after ten quiet minutes",
+    "service_restarting: stays silent at two, and about other programs",
+    "workflow_last_runs_failed: fires when two runs of a rare workflow fail, and resolves when one completes",
+    "workflow_stuck: fires after an hour without an end and resolves",
+}
+
+
+class Replayed(NamedTuple):
+    """A case of a policy, and the label that keeps its series apart."""
+
+    policy: Policy
+    case: Case
+    mark: str
+
+    def rule(self) -> dict[str, Any]:
+        """Return the policy's rule on the series of this case."""
+        rule = render.alerting_rule(self.policy, LINKS)
+        labels = {**rule["labels"], "replay": self.mark}
+        return {**rule, "expr": replay.isolated(rule["expr"], self.mark), "labels": labels}
+
+    def lines(self, history_seconds: float) -> Iterator[str]:
+        """Yield the samples in Prometheus' text format; with a history, each series has long had its first value."""
+        seen: set[str] = set()
+        for series, at, value in replay.shifted(self.policy, self.case, self.mark, START):
+            if series not in seen:
+                seen.add(series)
+                steps = range(int(history_seconds / self.case.interval), 0, -1)
+                yield from (f"{series} {value!r} {(at - step * self.case.interval) * 1000:.0f}" for step in steps)
+            yield f"{series} {value!r} {at * 1000:.0f}"
+
+    def moments(self) -> dict[float, list[dict[str, str]]]:
+        """Return which alerts fire at the moments that the case speaks of."""
+        wanted = [alert.labels for alert in self.case.alerts]
+        quiet = (*self.case.silent_at, *self.case.resolved_at)
+        return {moment: [] for moment in quiet} | {moment: wanted for moment in self.case.fires_at}
+
+
+CASES = [
+    Replayed(policy, case, f"{policy.name}: {name}") for policy in PACK for name, case in policy.terms.tests.items()
+]
+
+
+class Fired(NamedTuple):
+    """An alert with its labels, and when it was firing, in seconds after the start."""
+
+    alert: str
+    labels: dict[str, str]
+    times: set[float]
+
+
+async def replayed(cases: list[Replayed], folder: Path, history_seconds: float = 0) -> dict[str, list[Fired]]:
+    """Return what fires, by case, when vmalert replays the rules over a VictoriaMetrics that holds the series."""
+    groups = [
+        {"name": each.mark, "interval": conventions.EVALUATION_INTERVAL, "rules": [each.rule()]} for each in cases
+    ]
+    (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": groups}))
+    database: list[str | Path] = [
+        tool("victoria-metrics"),
+        f"-storageDataPath={folder / 'data'}",
+        "-httpListenAddr=127.0.0.1:0",
+        "-retentionPeriod=100y",
+        "-search.latencyOffset=0s",
+    ]
+    async with running(*database, cwd=folder) as url, aiohttp.ClientSession(url, raise_for_status=True) as session:
+        text = "\n".join(line for each in cases for line in each.lines(history_seconds))
+        await session.post("/api/v1/import/prometheus", data=io.BytesIO(text.encode()))
+        await session.get("/internal/force_flush")
+        await run_vmalert(url, folder / "rules.yaml", max(max(each.moments()) for each in cases))
+        await session.get("/internal/force_flush")
+        match = {"match[]": 'ALERTS{alertstate="firing", replay!=""}'}
+        answer = await session.get("/api/v1/export", params=match)
+        return by_case((await answer.text()).splitlines())
+
+
+async def run_vmalert(url: str, rules: Path, seconds: float) -> None:
+    command: list[str | Path] = [
+        tool("vmalert"),
+        f"-rule={rules}",
+        f"-datasource.url={url}",
+        f"-remoteWrite.url={url}",
+        f"-replay.timeFrom={datetime.fromtimestamp(START, UTC):%Y-%m-%dT%H:%M:%SZ}",
+        f"-replay.timeTo={datetime.fromtimestamp(START + seconds, UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "-replay.maxDatapointsPerQuery=10000",
+        "-replay.rulesDelay=0",  # no rule here reads what another one writes
+        "-replay.disableProgressBar",
+        "-disableAlertgroupLabel",
+        "-remoteWrite.flushInterval=100ms",
+        "-remoteWrite.maxQueueSize=1000000",
+    ]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()
+
+
+def by_case(exported: Iterable[str]) -> dict[str, list[Fired]]:
+    """Return alerts by case from VictoriaMetrics' export, a JSON object a line."""
+    found: dict[str, list[Fired]] = {}
+    for line in exported:
+        series = json.loads(line)
+        labels = {key: value for key, value in series["metric"].items() if key not in ("__name__", "alertstate")}
+        times = {moment / 1000 - START for moment in series["timestamps"]}
+        found.setdefault(labels.pop("replay"), []).append(Fired(labels.pop("alertname"), labels, times))
+    return found
+
+
+def differences(cases: list[Replayed], fired: dict[str, list[Fired]]) -> dict[tuple[str, float], str]:
+    """Return what fired otherwise than the cases say, by case and moment."""
+    found = {}
+    for each in cases:
+        mine = [alert for alert in fired.get(each.mark, ()) if alert.alert == each.policy.alert]
+        for moment, wanted in each.moments().items():
+            seen = [alert.labels for alert in mine if moment in alert.times]
+            if sorted(seen, key=str) != sorted(wanted, key=str):
+                found[each.mark, moment] = f"{seen} fired instead of {wanted}"
+    return found
+
+
+async def test_every_case_of_every_policy_ends_in_victoria_metrics_as_in_prometheus(tmp_path: Path) -> None:
+    found = differences(CASES, await replayed(CASES, tmp_path))
+    unexpected = {key: text for key, text in found.items() if key not in KEPT and key[0] not in NEW_SERIES}
+    assert unexpected == {}
+    assert set(found) >= KEPT
+    assert {mark for mark, moment in found if (mark, moment) not in KEPT} == NEW_SERIES
+
+
+async def test_series_that_victoria_metrics_has_long_known_are_judged_as_by_prometheus(tmp_path: Path) -> None:
+    cases = [each for each in CASES if each.mark in NEW_SERIES]
+    found = differences(cases, await replayed(cases, tmp_path, HISTORY_SECONDS))
+    assert {key: text for key, text in found.items() if key not in KEPT} == {}
+
+
+async def test_an_alert_that_fires_otherwise_is_noticed(tmp_path: Path) -> None:
+    cases = [each for each in CASES if each.policy.name == "agent_down"]
+    fired = await replayed(cases, tmp_path)
+    assert differences(cases, fired) == {}
+    late = {mark: [alert._replace(times={max(alert.times)}) for alert in alerts] for mark, alerts in fired.items()}
+    assert {mark for mark, _ in differences(cases, late)} == {each.mark for each in cases if each.case.fires_at}
