@@ -52,7 +52,10 @@ def parse(traceparent: object) -> Parent | None:
 class Span:
     """One piece of work; only a sampled one is ever sent. `attributes` may be added to until it ends."""
 
-    __slots__ = ("attributes", "ended", "is_error", "is_sampled", "kind", "name", "parent", "span", "started", "trace")
+    __slots__ = (
+        "_trace_id", "attributes", "context", "ended", "is_error", "is_sampled", "kind", "name", "parent", "span",
+        "started", "trace",
+    )  # fmt: skip
 
     def __init__(self, parent: Parent | None, trace: int, *, is_sampled: bool) -> None:
         self.parent = parent
@@ -60,14 +63,18 @@ class Span:
         self.span = random.getrandbits(64) or 1
         self.is_sampled = is_sampled
         self.is_error = False
-        self.name = self.kind = ""
+        self.name = self.kind = self._trace_id = ""
         self.attributes: dict[str, Attribute] = {}
         self.started = self.ended = 0
+        self.context: object = None
+        """What the SDK's queue looks at; the outlet's."""
 
     @property
     def trace_id(self) -> str:
         """The id of the trace, as logs, audit records and exemplars carry it."""
-        return f"{self.trace:032x}"
+        if not self._trace_id:
+            self._trace_id = f"{self.trace:032x}"
+        return self._trace_id
 
     @property
     def traceparent(self) -> str:

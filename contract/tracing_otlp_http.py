@@ -11,55 +11,50 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import SpanFlags
+from opentelemetry.proto.trace.v1.trace_pb2 import SpanFlags, Status
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from contract.tracing import Attribute
+from contract.tracing import Attribute, Span
 
 _HERE = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 _BELOW_A_CALLER = _HERE | SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
+_KINDS = {"internal": 1, "server": 2, "client": 3}
 
 
 class LeanExporter(OTLPSpanExporter):
-    """Sends batches; those that are ours alone are encoded here."""
+    """Sends batches of either kind."""
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send a batch."""
-        client = getattr(self, "_client", None)  # what sends, in the SDK's releases from 1.45 on
-        if client is None or any(span.events or span.links or span.attributes is None for span in spans):
-            return super().export(spans)
-        first = spans[0]
-        if any(span.instrumentation_scope is not first.instrumentation_scope for span in spans):
-            return super().export(spans)
-        is_sent = client.export(encode(spans).SerializePartialToString()).success
+    def export_ours(self, spans: Sequence[Span], like: ReadableSpan) -> SpanExportResult | None:
+        """Send a batch of our own; None when this release of the SDK has no way to send what others encoded."""
+        client = getattr(self, "_client", None)
+        if client is None:
+            return None
+        is_sent = client.export(encode(spans, like).SerializePartialToString()).success
         return SpanExportResult.SUCCESS if is_sent else SpanExportResult.FAILURE
 
 
-def encode(spans: Sequence[ReadableSpan]) -> ExportTraceServiceRequest:
-    """Return the message of spans of one resource and scope, without events and links, as the SDK would make it."""
-    message = encode_spans(spans[:1])
+def encode(spans: Sequence[Span], like: ReadableSpan) -> ExportTraceServiceRequest:
+    """Return the message of spans as the SDK would make it; resource and scope are those of `like`."""
+    message = encode_spans([like])
     (scope,) = message.resource_spans[0].scope_spans
     del scope.spans[:]
     for span in spans:
-        context, parent = span.context, span.parent
-        if context is None:
-            continue
         made = scope.spans.add(
-            trace_id=context.trace_id.to_bytes(16, "big"),
-            span_id=context.span_id.to_bytes(8, "big"),
+            trace_id=span.trace.to_bytes(16, "big"),
+            span_id=span.span.to_bytes(8, "big"),
             name=span.name,
-            kind=span.kind.value + 1,  # the protocol counts from 1
-            start_time_unix_nano=span.start_time,
-            end_time_unix_nano=span.end_time,
-            attributes=[_attribute(key, value) for key, value in (span.attributes or {}).items()],
+            kind=_KINDS[span.kind],
+            start_time_unix_nano=span.started,
+            end_time_unix_nano=span.ended,
+            attributes=[_attribute(key, value) for key, value in span.attributes.items()],
             flags=_HERE,
         )
-        if parent is not None:
-            made.parent_span_id = parent.span_id.to_bytes(8, "big")
-            made.flags = _BELOW_A_CALLER if parent.is_remote else _HERE
-        if span.status is not None:
-            made.status.code = span.status.status_code.value
+        if span.parent is not None:
+            made.parent_span_id = span.parent.span_id.to_bytes(8, "big")
+            made.flags = _BELOW_A_CALLER
+        if span.is_error:
+            made.status.code = Status.STATUS_CODE_ERROR
     return message
 
 
