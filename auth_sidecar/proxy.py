@@ -30,7 +30,7 @@ from auth_sidecar.sessions import HEADER as SESSION_HEADER
 from auth_sidecar.sessions import SessionBinding
 from auth_sidecar.spans import decision_ended, handed_on
 from contract.log import RateLimit
-from contract.tracing import TRACEPARENT, Span, unsampled
+from contract.tracing import TRACEPARENT, Span, not_recorded
 from contract.vocabulary import AuthReason
 
 logger = logging.getLogger(__name__)
@@ -185,7 +185,7 @@ class Proxy:
             pairs.append((TRACEPARENT, call.span.traceparent))
             data = handed_on(data, call.action, call.span, request.headers)
         elif self._gate.tracer and TRACEPARENT not in request.headers and call.action.traceparent is None:
-            pairs.append((TRACEPARENT, unsampled().traceparent))
+            pairs.append((TRACEPARENT, not_recorded()))
         async with asyncio.timeout(self.upstream.response_timeout or None):
             return await self._http.request(
                 request.method,

@@ -159,7 +159,7 @@ class Tracer:
         """Run a block in a span below the running one; attribute names have `__` for a dot."""
         above = _running.get()
         may_be_sampled = above is None or above.is_sampled
-        span = (self.sampled(above and above.traceparent) if may_be_sampled else None) or unsampled(above)
+        span = (self.sampled(above and above.traceparent) if may_be_sampled else None) or _unsampled(above)
         token = _running.set(span)
         try:
             yield span
@@ -188,8 +188,12 @@ def spanning(
 _running: ContextVar[Span | None] = ContextVar("running_span", default=None)
 
 
-def unsampled(above: Span | None = None) -> Span:
-    """Return a context that tells whoever is asked not to record either."""
+def not_recorded() -> str:
+    """Return a `traceparent` that tells whoever is asked not to record either."""
+    return f"00-{random.getrandbits(128) or 1:032x}-{random.getrandbits(64) or 1:016x}-00"
+
+
+def _unsampled(above: Span | None = None) -> Span:
     return Span(None, above.trace if above else random.getrandbits(128) or 1, is_sampled=False)
 
 
