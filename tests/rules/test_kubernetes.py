@@ -1,4 +1,4 @@
-"""The operator's objects hold the same rules, scrapes and routes as the files."""
+"""The operator's objects hold the same rules, scrapes and routes as the files; Prometheus' relatives take the rules."""
 
 import subprocess
 from pathlib import Path
@@ -102,6 +102,14 @@ def test_intervals_passwords_and_tokens_are_translated() -> None:
             "years": ["2026"],
         }
     ]
+
+
+def test_mimir_takes_every_group_within_its_default_limits() -> None:
+    # ruler_max_rules_per_rule_group and ruler_max_rule_groups_per_tenant; its rules are Prometheus' otherwise.
+    groups = [group for file in RULES.glob("*.yaml") for group in loaded(file)["groups"]]
+    assert max(len(group["rules"]) for group in groups) <= 20
+    assert len(groups) <= 70
+    assert len({group["name"] for group in groups}) == len(groups)
 
 
 def test_vmalert_accepts_every_rule_and_template() -> None:
