@@ -13,6 +13,8 @@ from contract.vocabulary import Severity
 from rules.policy import Policy
 from tests.alertmanager.test_routes import CONFIG, PACK, config, receivers_of
 
+PLANTED = Path("tests/alertmanager/planted")
+
 
 @pytest.mark.parametrize(
     ("policy", "severity"), [*product(PACK.policies[::7], (Severity.CRITICAL, Severity.INFO))], ids=str
@@ -45,6 +47,15 @@ def test_somebodys_own_configuration_is_checked(tmp_path: Path, capsys: pytest.C
         main(["--routes", str(tmp_path / "alertmanager.yml")])
     assert ended.value.code == 2
     assert "SecurityBreach of severity critical reaches slack" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("file", sorted(PLANTED.glob("*.yml")), ids=lambda file: file.stem)
+def test_a_planted_mistake_in_routes_is_caught(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    expected = file.read_text().splitlines()[0].removeprefix("# expect: ")
+    with pytest.raises(SystemExit) as ended:
+        main(["--routes", str(file), "--policies", str(PLANTED / "policies")])
+    assert ended.value.code == 2
+    assert expected in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,40 +90,55 @@ class Fired(NamedTuple):
     times: set[float]
 
 
-async def replayed(cases: list[Replayed], folder: Path, history_seconds: float = 0) -> dict[str, list[Fired]]:
-    """Return what fires, by case, when vmalert replays the rules over a VictoriaMetrics that holds the series."""
-    groups = [
-        {"name": each.mark, "interval": conventions.EVALUATION_INTERVAL, "rules": [each.rule()]} for each in cases
-    ]
-    (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": groups}))
-    database: list[str | Path] = [
+def database(folder: Path) -> AbstractAsyncContextManager[str]:
+    """Run VictoriaMetrics until the end of the block; yields its URL."""
+    command: list[str | Path] = [
         tool("victoria-metrics"),
         f"-storageDataPath={folder / 'data'}",
         "-httpListenAddr=127.0.0.1:0",
         "-retentionPeriod=100y",
         "-search.latencyOffset=0s",
     ]
-    async with running(*database, cwd=folder) as url, aiohttp.ClientSession(url, raise_for_status=True) as session:
-        text = "\n".join(line for each in cases for line in each.lines(history_seconds))
-        await session.post("/api/v1/import/prometheus", data=io.BytesIO(text.encode()))
-        await session.get("/internal/force_flush")
-        await run_vmalert(url, folder / "rules.yaml", max(max(each.moments()) for each in cases))
-        await session.get("/internal/force_flush")
-        match = {"match[]": 'ALERTS{alertstate="firing", replay!=""}'}
-        answer = await session.get("/api/v1/export", params=match)
-        return by_case((await answer.text()).splitlines())
+    return running(*command, cwd=folder)
 
 
-async def run_vmalert(url: str, rules: Path, seconds: float) -> None:
+async def load(url: str, lines: Iterable[str]) -> None:
+    """Write samples in Prometheus' text format."""
+    async with aiohttp.ClientSession(url, raise_for_status=True) as session:
+        await session.post("/api/v1/import/prometheus", data=io.BytesIO("\n".join(lines).encode()))
+        await session.get("/internal/force_flush")
+
+
+async def exported(url: str, match: str) -> list[Any]:
+    """Return series with their labels, moments and values."""
+    async with aiohttp.ClientSession(url, raise_for_status=True) as session:
+        answer = await session.get("/api/v1/export", params={"match[]": match})
+        return [json.loads(line) for line in (await answer.text()).splitlines()]
+
+
+async def replayed(cases: list[Replayed], folder: Path, history_seconds: float = 0) -> dict[str, list[Fired]]:
+    """Return what fires, by case, when vmalert replays the rules over a VictoriaMetrics that holds the series."""
+    groups = [
+        {"name": each.mark, "interval": conventions.EVALUATION_INTERVAL, "rules": [each.rule()]} for each in cases
+    ]
+    async with database(folder) as url:
+        await load(url, (line for each in cases for line in each.lines(history_seconds)))
+        await run_vmalert(url, folder, groups, max(max(each.moments()) for each in cases))
+        return by_case(await exported(url, 'ALERTS{alertstate="firing", replay!=""}'))
+
+
+async def run_vmalert(url: str, folder: Path, groups: list[dict[str, Any]], seconds: float) -> None:
+    """Replay rule groups of which none reads what another one writes."""
+    (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": groups}))
     command: list[str | Path] = [
         tool("vmalert"),
-        f"-rule={rules}",
+        f"-rule={folder / 'rules.yaml'}",
         f"-datasource.url={url}",
         f"-remoteWrite.url={url}",
         f"-replay.timeFrom={datetime.fromtimestamp(START, UTC):%Y-%m-%dT%H:%M:%SZ}",
         f"-replay.timeTo={datetime.fromtimestamp(START + seconds, UTC):%Y-%m-%dT%H:%M:%SZ}",
         "-replay.maxDatapointsPerQuery=10000",
-        "-replay.rulesDelay=0",  # no rule here reads what another one writes
+        "-replay.rulesDelay=0",
         "-replay.disableProgressBar",
         "-disableAlertgroupLabel",
         "-remoteWrite.flushInterval=100ms",
@@ -133,15 +149,16 @@ async def run_vmalert(url: str, rules: Path, seconds: float) -> None:
     )
     said, _ = await process.communicate()
     assert process.returncode == 0, said.decode()
+    async with aiohttp.ClientSession(url, raise_for_status=True) as session:
+        await session.get("/internal/force_flush")
 
 
-def by_case(exported: Iterable[str]) -> dict[str, list[Fired]]:
-    """Return alerts by case from VictoriaMetrics' export, a JSON object a line."""
+def by_case(series: Iterable[Any]) -> dict[str, list[Fired]]:
+    """Return alerts by case."""
     found: dict[str, list[Fired]] = {}
-    for line in exported:
-        series = json.loads(line)
-        labels = {key: value for key, value in series["metric"].items() if key not in ("__name__", "alertstate")}
-        times = {moment / 1000 - START for moment in series["timestamps"]}
+    for each in series:
+        labels = {key: value for key, value in each["metric"].items() if key not in ("__name__", "alertstate")}
+        times = {moment / 1000 - START for moment in each["timestamps"]}
         found.setdefault(labels.pop("replay"), []).append(Fired(labels.pop("alertname"), labels, times))
     return found
 
@@ -178,3 +195,29 @@ async def test_an_alert_that_fires_otherwise_is_noticed(tmp_path: Path) -> None:
     assert differences(cases, fired) == {}
     late = {mark: [alert._replace(times={max(alert.times)}) for alert in alerts] for mark, alerts in fired.items()}
     assert {mark for mark, _ in differences(cases, late)} == {each.mark for each in cases if each.case.fires_at}
+
+
+async def test_burn_rates_and_budgets_are_recorded_in_victoria_metrics_as_in_prometheus(tmp_path: Path) -> None:
+    # One probe in a hundred is bad: with 99.9 % promised, the budget burns ten times too fast.
+    probes = {"ok": 98, "degraded": 1, "timeout": 1}
+    lines = (
+        f'mcp_agent_probes_total{{outcome="{outcome}"}} {each * minute} {(START + minute * 60) * 1000:.0f}'
+        for outcome, each in probes.items()
+        for minute in range(131)
+    )
+    groups = yaml.safe_load(Path("rules/generated/recording.yaml").read_text())["groups"]
+    async with database(tmp_path) as url:
+        await load(url, lines)
+        for is_derived in (False, True):
+            stage = [
+                {**group, "rules": [rule for rule in group["rules"] if ("slo:" in rule["expr"]) == is_derived]}
+                for group in groups
+            ]
+            await run_vmalert(url, tmp_path, [group for group in stage if group["rules"]], 130 * 60)
+        recorded = await exported(url, '{__name__=~"slo:.+", __name__!~"slo:(good|all):.+"}')
+    last = {each["metric"]["__name__"]: each["values"][-1] for each in recorded}
+    assert {each["metric"]["slo"] for each in recorded} == {"agent_availability"}
+    assert {name: round(value, 6) for name, value in last.items()} == {
+        **{f"slo:burn_rate:ratio{window}": 10 for window in ("5m", "30m", "1h", "2h")},
+        "slo:error_budget_left:ratio30d": -9,
+    }
