@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from contract.fields import format_duration, parse_duration
-from rules import render, unit_tests
+from rules import promql, render, unit_tests
 from rules.links import Links
 from rules.policy import Policy
 from tests.tools import tool
@@ -37,11 +37,11 @@ class Mutant:
 
 
 def mutants(policy: Policy, links: Links) -> Iterator[Mutant]:
-    """Yield the mutants of a policy's rule: of durations, comparisons, windows, groupings, matchers and labels."""
+    """Yield the mutants of a policy's rule: of durations, labels, and everything in its expression."""
     rule = render.alerting_rule(policy, links)
     for change, edits in (*_durations(rule), *_severities(rule)):
         yield Mutant(policy, change, {**rule, **edits})
-    for change, expr in _expressions(rule["expr"]):
+    for change, expr in (*_expressions(rule["expr"]), *_operands(rule["expr"])):
         yield Mutant(policy, change, {**rule, "expr": expr})
 
 
@@ -75,6 +75,16 @@ def _expressions(expr: str) -> Iterator[tuple[str, str]]:
         yield _swap(expr, found, f"[{format_duration(parse_duration(found['window']) * 3)}]")
     for found in _MATCHER.finditer(expr):
         yield _swap(expr, found, f'{found["label"]}{_OPPOSITE[found["sign"]]}"{found["value"]}"')
+
+
+def _operands(expr: str) -> Iterator[tuple[str, str]]:
+    """Yield the expression without one operand of `and`, `or` and `unless` at a time."""
+    tree = promql.parse(expr)
+    for number, (node, _) in enumerate(promql.walk(tree)):
+        word = str(getattr(node, "op", ""))
+        kept = {"right": node.lhs} if word in ("and", "or", "unless") else {}
+        for side, operand in (kept | ({"left": node.rhs} if word == "or" else {})).items():
+            yield f"{word} {number} without its {side} side", str(tree).replace(str(node), str(operand), 1)
 
 
 def _other_numbers(number: float) -> tuple[float, ...]:
