@@ -16,6 +16,14 @@ TARGET_LABELS = frozenset({"job", "instance"})
 """Labels that Prometheus adds to everything it scrapes."""
 _FLAGS = ("_up", "_successful", "_broken")
 _SCORES = "_score"
+MOMENT = "moment"
+_UNITS = {
+    "_timestamp_seconds": MOMENT,
+    "_start_time_seconds": MOMENT,
+    "_cert_expiry": MOMENT,
+    "_seconds": "seconds",
+    "_bytes": "bytes",
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,12 @@ class Series:
     top_bucket: float | None = None
     """The largest finite boundary of its histogram."""
     services: tuple[str, ...] = ()
+
+    @property
+    def unit(self) -> str:
+        """What its values are, by its name: a moment, seconds or bytes; empty for everything else."""
+        stem = self.name.removesuffix("_total").removesuffix("_bucket").removesuffix("_sum")
+        return next((unit for suffix, unit in _UNITS.items() if stem.endswith(suffix)), "")
 
 
 class _Foreign(Model):

@@ -19,11 +19,13 @@ from promql_parser import (
 )
 
 __all__ = [
+    "COMPARISONS",
     "AggregateExpr",
     "BinaryExpr",
     "Call",
     "Comparison",
     "Matcher",
+    "MatrixSelector",
     "ParenExpr",
     "Use",
     "VectorSelector",
