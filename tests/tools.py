@@ -30,7 +30,7 @@ OPERATOR_VENV = LEGACY_VENV.with_name("operator-venv")
 _OPERATOR_SCHEMAS = """
 import json
 from cloudcoil.models.prometheus_operator import v1, v1alpha1
-models = v1.PrometheusRule, v1.ServiceMonitor, v1alpha1.AlertmanagerConfig
+models = v1.PrometheusRule, v1.ServiceMonitor, v1.Alertmanager, v1alpha1.AlertmanagerConfig
 print(json.dumps({model.__name__: model.model_json_schema() for model in models}))
 """
 
