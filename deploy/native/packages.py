@@ -55,6 +55,7 @@ PROGRAMS: Mapping[str, Program] = {
     "blackbox_exporter": Program("prometheus-blackbox-exporter", "prometheus-blackbox-exporter"),
     "victoria-metrics": Program("victoria-metrics", "victoria-metrics", "-version"),
     "vmalert": Program("victoria-metrics", "vmalert", "-version"),
+    "vmalert-tool": Program("victoria-metrics", "vmalert-tool", "--help"),
 }
 
 
