@@ -51,7 +51,7 @@ NEW_SERIES = {
     "workflow_last_runs_failed: fires when two runs of a rare workflow fail, and resolves when one completes",
     "workflow_stuck: fires after an hour without an end and resolves",
 }
-# What they say then differs as well; and MetricsQL interpolates this quantile a second longer, which the text shows.
+# What they say then differs as well; and MetricsQL interpolates this quantile otherwise: the text differs by a second.
 SAID_OTHERWISE = {mark.partition(":")[0] for mark in NEW_SERIES} | {"workflow_step_slow"}
 PART = 6
 """One in so many policies is judged by vmalert-tool by default, which takes half a second each."""
