@@ -95,7 +95,7 @@ def test_program_that_never_answers_is_an_error() -> None:
         pass
 
 
-_CHILD = "import time; [time.process_time() for _ in iter(lambda: time.process_time() < 0.3, False)]; time.sleep(60)"
+_CHILD = "import time; [time.process_time() for _ in iter(lambda: time.process_time() < 0.5, False)]; time.sleep(60)"
 _PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {_CHILD!r}])"
 
 
