@@ -36,7 +36,7 @@ def firing_list(limits: Limits) -> Panel:
         Column("alertname", "Alert", width=180),
         Column("subject", "About"),
         Column("resource", "Resource", width=85),
-        Column("Value", "Since", unit="dateTimeFromNow", width=125),
+        Column("Value", "Since", unit="dateTimeFromNow", width=150),
         Column("told", "Told", texts=limits.channels()),
     ]
     # By the alphabet critical comes first, minor last.

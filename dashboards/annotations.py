@@ -9,6 +9,9 @@ from grafana_foundation_sdk.models import dashboard as models
 from dashboards.conventions import Colour, datasource
 from dashboards.queries import FIRING, SUBJECTS, first_label
 
+STEP = "15s"
+"""How finely time is searched for marks: as often as Prometheus evaluates; Grafana's own step is a minute."""
+
 
 class PrometheusAnnotation(models.AnnotationQuery):
     """An annotation of Grafana's Prometheus data source, whose own fields the SDK's model lacks."""
@@ -38,6 +41,7 @@ def alerts(turn: str, colour: Colour) -> models.AnnotationQuery:
             "titleFormat": f"{{{{alertname}}}} {turn}",
             "textFormat": "{{severity}}: {{subject}}",
             "tagKeys": "severity,component",
+            "step": STEP,
         },
     )
 
@@ -61,7 +65,11 @@ def demo_faults() -> models.AnnotationQuery:
         "Demo faults",
         Colour.WARNING,
         " or ".join(marked),
-        {"titleFormat": "Demo {{turn}}: {{fault}}", "textFormat": "On purpose, by make demo-break and demo-heal."},
+        {
+            "titleFormat": "Demo {{turn}}: {{fault}}",
+            "textFormat": "On purpose, by make demo-break and demo-heal.",
+            "step": STEP,
+        },
     )
 
 

@@ -1,9 +1,11 @@
 """What a real Grafana has shown to be ugly or wrong, each held so that it does not come back."""
 
+import re
+
 import pytest
 
 from dashboards.conventions import MEANING, TYPES, Colour
-from tests.dashboards.reading import NAMES, Json, board, panels, targets
+from tests.dashboards.reading import GENERATED, NAMES, Json, board, panels, targets
 
 LETTERS_A_COLUMN = 6.5
 """What a column of the grid shows of a title on a screen of 1600 pixels."""
@@ -70,7 +72,8 @@ def test_lanes_of_states_wear_the_colours_of_the_states() -> None:
 
 def test_marks_are_lines_because_the_shade_of_a_long_alert_would_lie_on_every_graph() -> None:
     for annotation in board("overview")["annotations"]["list"]:
-        assert annotation.get("useValueForTime") or " unless (" in annotation["expr"], annotation["name"]
+        is_moment = " unless (" in annotation["expr"] and annotation["step"] == "15s"
+        assert annotation.get("useValueForTime") or is_moment, annotation["name"]
 
 
 def test_series_are_told_apart() -> None:
@@ -125,3 +128,12 @@ def test_a_number_whose_series_has_ended_is_not_shown_as_if_it_were_still_true()
         [target] = panel["targets"]
         assert target["expr"].endswith(" or vector(NaN)"), panel["title"]
         assert panel["options"]["reduceOptions"]["calcs"] == ["last"], panel["title"]
+
+
+def test_pictures_of_the_guide_are_there_and_small() -> None:
+    docs = GENERATED.parents[1] / "docs"
+    shown = re.findall(r"\]\((pictures/[\w-]+\.png)\)", (docs / "dashboards.md").read_text(encoding="utf-8"))
+
+    assert len(shown) >= 4
+    for name in shown:
+        assert (docs / name).stat().st_size < 250_000, name
