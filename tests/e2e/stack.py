@@ -123,13 +123,17 @@ def running(
     environ: Mapping[str, str],
     only: Container[str] | None = None,
     adapt: Callable[[Layout], None] = lambda layout: None,
+    pace: Callable[[str], str] = hasten,
 ) -> Iterator[Stack]:
-    """Run the whole stack, or only some services, below a folder and end it afterwards; `adapt` edits its files."""
+    """Run the whole stack, or only some services, below a folder and end it afterwards.
+
+    `pace` rewrites the waiting times of each configuration file (`str` leaves them as committed), `adapt` edits files.
+    """
     layout = Layout(folder / "native")
     fetch_missing(NEEDED)
     layout.write(environ)
     for file in (*layout.etc.rglob("*.yaml"), *layout.etc.rglob("*.yml")):
-        file.write_text(hasten(file.read_text(encoding="utf-8")), encoding="utf-8")
+        file.write_text(pace(file.read_text(encoding="utf-8")), encoding="utf-8")
     adapt(layout)
     table, runner = Table(layout, environ), Runner(layout.state)
     try:
