@@ -113,15 +113,15 @@ def forget(record: Record, folder: Path) -> None:
 
 def stop(record: Record, *, patience_seconds: float = 15.0) -> bool:
     """End the process and what it started in its session, politely first; tell whether it needed force."""
-    _signal(record, signal.SIGTERM)
+    send(record, signal.SIGTERM)
     if wait_for_end(record, patience_seconds):
         return False
-    _signal(record, signal.SIGKILL, whole_session=True)
+    send(record, signal.SIGKILL, whole_session=True)
     wait_for_end(record, patience_seconds)
     return True
 
 
-def _signal(record: Record, number: signal.Signals, *, whole_session: bool = False) -> None:
+def send(record: Record, number: signal.Signals, *, whole_session: bool = False) -> None:
     """Send a signal only while the process is the one that was started."""
     if record.is_running:
         (os.killpg if whole_session else os.kill)(record.pid, number)

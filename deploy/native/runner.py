@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.request import ProxyHandler, build_opener
 
 from deploy.native import process
 from deploy.native.files import digest
 from deploy.native.packages import lock
 from deploy.native.process import Record
+from deploy.native.reload import HangUp, Post, RefusedError
 
 READY_WITHIN_SECONDS = 60.0
 # What a program consists of; its folder may hold configuration too, which is reloaded.
@@ -48,8 +49,8 @@ class Service:
     """Files and folders that it reads; when only these change it reloads."""
     code: tuple[Path, ...] = ()
     """Files and folders of its program; when these or the command change it is started again."""
-    reload: str | None = None
-    """URL to POST to after a change; without one a change starts the service again."""
+    reload: Post | HangUp | None = None
+    """What lets it read its configuration again; without it a change starts the service again."""
     environ: Mapping[str, str] = field(default_factory=dict)
     check: tuple[str, ...] | None = None
     """Command that fails, and says why, when the service would refuse its configuration."""
@@ -123,11 +124,14 @@ class Runner:
         return True
 
     def _reload(self, service: Service, record: Record) -> None:
+        if service.reload is None:
+            raise RunError(f"{service.name} cannot read its configuration again while it runs")
+        log = self._log(service)
+        since = log.stat().st_size
         try:
-            _post(service.reload or "")
-        except OSError as error:
-            reason = error.read().decode(errors="replace").strip() if isinstance(error, HTTPError) else str(error)
-            reason = self._in_users_terms(reason)
+            service.reload(record)
+        except RefusedError as error:
+            reason = self._in_users_terms(str(error) or process.last_lines(log, since=since))
             raise RunError(
                 f"{service.name} refuses its new configuration and keeps the one before: {reason}"
             ) from error
@@ -138,7 +142,7 @@ class Runner:
     def _start(self, service: Service) -> None:
         began = time.monotonic()
         _say(f"{service.name}: starting", end=" ... ")
-        log = self.logs / f"{service.name}.log"
+        log = self._log(service)
         since = log.stat().st_size if log.exists() else 0
         try:
             record = process.start(
@@ -155,6 +159,9 @@ class Runner:
             raise RunError(f"{service.name} cannot be started: {error}") from error
         self._wait_until_ready(service, record, log, since)
         print(f"ready after {time.monotonic() - began:.1f} s", flush=True)
+
+    def _log(self, service: Service) -> Path:
+        return self.logs / f"{service.name}.log"
 
     def _wait_until_ready(self, service: Service, record: Record, log: Path, since: int) -> None:
         deadline = time.monotonic() + self._ready_within_seconds
@@ -251,10 +258,6 @@ def _answer(url: str) -> str:
         return str(error.code)
     except OSError as error:
         return str(error)
-
-
-def _post(url: str) -> None:
-    _opener.open(Request(url, method="POST"), timeout=30).close()  # noqa: S310
 
 
 def _check_ports(services: Sequence[Service]) -> None:

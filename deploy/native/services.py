@@ -10,6 +10,7 @@ from types import MappingProxyType
 from contract.ports import ENDPOINTS, port
 from deploy.native import packages
 from deploy.native.layout import Layout
+from deploy.native.reload import HangUp, Post
 from deploy.native.runner import Port, Service
 
 NEEDED = ("prometheus", "alertmanager", "node_exporter")
@@ -74,7 +75,7 @@ class Table:
         *arguments: str,
         ready: str,
         endpoints: tuple[str, ...],
-        reload: str | None = None,
+        reload: Post | None = None,
         checks: bool = False,
         config: tuple[Path, ...] = (),
         environ: Mapping[str, str] = MappingProxyType({}),
@@ -140,7 +141,7 @@ class Table:
             *("--config", str(file), "--port", self._number("sidecar"), "--admin-port", self._number("sidecar_admin")),
             ready=self.url("sidecar_admin", "/-/ready"),
             endpoints=("sidecar", "sidecar_admin"),
-            reload=self.url("sidecar_admin", "/-/reload"),
+            reload=Post(self.url("sidecar_admin", "/-/reload")),
             checks=True,
             config=(file, file.with_name("roles.yaml")),
             environ={"LOOKOUT_AUDIT_FOLDER": self._data("audit")},
@@ -153,7 +154,7 @@ class Table:
             *("--config", str(file), "--port", self._number("exporter")),
             ready=self.url("exporter", "/-/ready"),
             endpoints=("exporter",),
-            reload=self.url("exporter", "/-/reload"),
+            reload=Post(self.url("exporter", "/-/reload")),
             checks=True,
             config=(file,),
         )
@@ -165,7 +166,7 @@ class Table:
             *("--config", str(file), "--port", self._number("incident_desk")),
             ready=self.url("incident_desk", "/-/ready"),
             endpoints=("incident_desk",),
-            reload=self.url("incident_desk", "/-/reload"),
+            reload=Post(self.url("incident_desk", "/-/reload")),
             checks=True,
             config=(file, file.with_name("escalation.yaml")),
             environ={"LOOKOUT_DESK_FOLDER": self._data("incidents")},
@@ -180,8 +181,6 @@ class Table:
                 f"--config.file={folder / 'prometheus.yml'}",
                 f"--web.listen-address=127.0.0.1:{self._number('prometheus')}",
                 f"--web.external-url={self.url('prometheus', host='localhost')}",
-                # Loopback only, so that nobody else can reload or end it.
-                "--web.enable-lifecycle",
                 f"--storage.tsdb.path={self._data('prometheus')}",
                 "--storage.tsdb.retention.time=15d",
                 "--storage.tsdb.retention.size=2GB",
@@ -190,7 +189,7 @@ class Table:
             ready=self.url("prometheus", "/-/ready"),
             ports=self._ports("prometheus"),
             config=(folder,),
-            reload=self.url("prometheus", "/-/reload"),
+            reload=HangUp(self.url("prometheus", "/metrics"), "prometheus"),
         )
 
     def _alertmanager(self) -> Service:
@@ -208,7 +207,7 @@ class Table:
             ready=self.url("alertmanager", "/-/ready"),
             ports=self._ports("alertmanager"),
             config=(folder,),
-            reload=self.url("alertmanager", "/-/reload"),
+            reload=Post(self.url("alertmanager", "/-/reload")),
             folder=folder,  # Alertmanager looks for a receiver's secret files where it runs, not beside its file
         )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.ports import free_port
+from deploy.native.reload import Post
 from deploy.native.runner import Port, Service
 
 SERVER = """
@@ -56,6 +57,6 @@ def service(folder: Path, name: str = "service", ready: str = "ready", **changes
         ports=(Port(port, "LOOKOUT_SERVICE_PORT"),),
         config=(config,),
         code=(program,),
-        reload=f"http://127.0.0.1:{port}/-/reload",
+        reload=Post(f"http://127.0.0.1:{port}/-/reload"),
     )
     return replace(made, **changes)
