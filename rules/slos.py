@@ -15,6 +15,8 @@ from contract.fields import format_duration, parse_duration
 from rules.comparison import Number, format_number
 
 BUDGET_WINDOW = "30d"
+RECORDED_EVERY = "1m"
+"""How often events and burn rates are recorded; tells how much of a window has been seen."""
 
 
 class Pair(NamedTuple):
@@ -74,7 +76,7 @@ def groups(objectives: Mapping[str, Objective]) -> list[dict[str, Any]]:
     One group an objective: Mimir refuses groups of more than twenty rules.
     """
     rates = [
-        {"name": f"lookout_slo_burn_rates_{name}", "interval": "1m", "rules": list(_rates(name, objective))}
+        {"name": f"lookout_slo_burn_rates_{name}", "interval": RECORDED_EVERY, "rules": list(_rates(name, objective))}
         for name, objective in objectives.items()
     ]
     budgets = [_budget(name, objective) for name, objective in objectives.items()]
@@ -96,13 +98,19 @@ def _rates(name: str, objective: Objective) -> Iterator[dict[str, Any]]:
 def _guard(name: str, window: str, minimum: float) -> str:
     """Return what a long window needs to be judged: half of it seen, as a fresh start is no incident, and events."""
     series = f'slo:all:rate5m{{slo="{name}"}}[{window}]'
-    half = format_number(parse_duration(window) / 60 / 2)
+    half = format_number(_points(window) / 2)
     return f"\nand count_over_time({series}) >= {half}\nand sum_over_time({series}) * 60 >= {format_number(minimum)}"
 
 
+def _points(window: str) -> float:
+    return parse_duration(window) / parse_duration(RECORDED_EVERY)
+
+
 def _budget(name: str, objective: Objective) -> dict[str, Any]:
+    """Return what is left of the whole window's budget; what a young installation has not seen yet counts as good."""
     good, events = (_over(name, kind, BUDGET_WINDOW) for kind in ("good", "all"))
-    spent = f"(1 - {good} / ({events} > 0)) / {format_number(1 - objective.objective)}"
+    seen = f'count_over_time(slo:all:rate5m{{slo="{name}"}}[{BUDGET_WINDOW}]) / {format_number(_points(BUDGET_WINDOW))}'
+    spent = f"(1 - {good} / ({events} > 0)) / {format_number(1 - objective.objective)} * clamp_max({seen}, 1)"
     return _record(f"slo:error_budget_left:ratio{BUDGET_WINDOW}", f"1 - {spent}", name)
 
 

@@ -46,10 +46,6 @@ def story(fault: Fault) -> str:
     lines.append(f"  channels  {', '.join(expected.channels)}")
     lines.append(f"  incident  http://localhost:{options.port('incident_desk')}, where it is acknowledged")
     lines.append(f"  messages  http://localhost:{options.port('sink')}{pages}")
-    if expected.also:
-        lines.append(
-            f"  also      {', '.join(expected.also)} may follow an hour later, healed or not: it spends an error budget"
-        )
     lines.append(f"  end it    make demo-heal   (or: python -m demo.faults heal {fault})")
     return "\n".join(lines)
 

@@ -35,8 +35,6 @@ class Expectation:
     clears_seconds: int
     """From the healing until the alert ends: windows drain, and it may be kept firing for a while."""
     channels: tuple[str, ...]
-    also: tuple[str, ...] = ()
-    """Alerts that may follow an hour later, also when it is healed: a young installation has little to spend."""
 
     @property
     def message_seconds(self) -> int:
@@ -70,7 +68,6 @@ EXPECTATIONS: Mapping[Fault, Expectation] = {
         holds_seconds=120,
         clears_seconds=30,
         channels=PAGE,
-        also=("SloBudgetNearlySpent",),
     ),
     Fault.AGENT_SLOW: Expectation(
         "planner-1 answers everything 3 seconds late",
@@ -111,7 +108,6 @@ EXPECTATIONS: Mapping[Fault, Expectation] = {
         holds_seconds=600,
         clears_seconds=300,
         channels=TELL,
-        also=("SloBudgetNearlySpent",),
     ),
     Fault.CPU: Expectation(
         "one busy process a core, at the lowest priority",

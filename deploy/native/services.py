@@ -182,7 +182,7 @@ class Table:
                 f"--web.listen-address=127.0.0.1:{self._number('prometheus')}",
                 f"--web.external-url={self.url('prometheus', host='localhost')}",
                 f"--storage.tsdb.path={self._data('prometheus')}",
-                "--storage.tsdb.retention.time=15d",
+                "--storage.tsdb.retention.time=32d",
                 "--storage.tsdb.retention.size=2GB",
                 "--enable-feature=exemplar-storage",  # a latency leads to a trace
             ),

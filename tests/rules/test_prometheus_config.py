@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from contract.fields import parse_duration
@@ -42,6 +43,14 @@ def test_the_stack_is_scraped_every_fifteen_seconds_and_the_sidecar_every_five()
 def test_the_shortest_window_of_a_rule_holds_four_scrapes_of_the_sidecar() -> None:
     windows = [parse_duration(window) for window in re.findall(r"mcp_auth\w*(?:\{[^}]*\})?\[(\w+)\]", RULES)]
     assert min(windows) >= 4 * seconds_between_scrapes("auth-sidecar")
+
+
+@pytest.mark.parametrize("file", ["docker-compose.yml", "deploy/native/services.py"])
+def test_prometheus_keeps_what_the_longest_window_of_a_rule_looks_at(file: str) -> None:
+    kept = re.findall(r"storage\.tsdb\.retention\.time=(\w+)", (ROOT / file).read_text(encoding="utf-8"))
+    assert [parse_duration(time) > max(map(parse_duration, re.findall(r"\[(\w+)[\]:]", RULES))) for time in kept] == [
+        True
+    ]
 
 
 def test_targets_are_endpoints_of_the_stack() -> None:
