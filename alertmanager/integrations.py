@@ -22,21 +22,21 @@ _BUTTONS = (*_PAGES, (_template("acknowledge.text"), "acknowledge"), (_template(
 
 
 def slack(target: Slack) -> dict[str, Any]:
-    """Return a Slack receiver: one attachment with the facts as fields and the links as buttons."""
+    """Return a Slack receiver: one attachment with the facts as fields and the links as buttons, all values escaped."""
     return {
         "channel": target.channel,
         "api_url_file": target.api_url_file,
         "send_resolved": True,
         "username": "MCP Lookout",
         "color": _template("slack.color"),
-        "fallback": _template("title"),
-        "title": _template("title"),
+        "fallback": _template("slack.title"),
+        "title": _template("slack.title"),
         "title_link": _template("alertmanager"),
         "text": _template("slack.text"),
         "fields": [
-            {"title": "Severity", "value": _template("severity"), "short": True},
-            {"title": "Component", "value": _template("component"), "short": True},
-            {"title": "Where", "value": _template("where"), "short": True},
+            {"title": "Severity", "value": _template("slack.severity"), "short": True},
+            {"title": "Component", "value": _template("slack.component"), "short": True},
+            {"title": "Where", "value": _template("slack.where"), "short": True},
             {"title": "Alert since", "value": _template("since"), "short": True},
         ],
         "actions": [{"type": "button", "text": text, "url": _template(name)} for text, name in _BUTTONS],
