@@ -67,6 +67,8 @@ class Receiver:
 
     posts: dict[str, list[Any]] = field(default_factory=dict)
     """Bodies by path."""
+    credentials: dict[str, set[str]] = field(default_factory=dict)
+    """What stood in Authorization, by path."""
     mails: list[Message] = field(default_factory=list)
     recipients: list[str] = field(default_factory=list)
     url: str = ""
@@ -82,6 +84,7 @@ class Receiver:
         """Keep a POST."""
         async with self._news:
             self.posts.setdefault(request.path, []).append(await request.json())
+            self.credentials.setdefault(request.path, set()).add(request.headers.get("Authorization", ""))
             self._news.notify_all()
         if "enqueue" in request.path:
             return web.json_response({"status": "success", "message": "Event processed"}, status=202)

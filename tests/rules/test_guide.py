@@ -58,10 +58,11 @@ def test_without_a_runbook_the_guides_policy_is_refused(project: Path) -> None:
     assert "missing_runbook" in done.stderr
 
 
-def test_the_channel_shown_is_a_valid_one() -> None:
-    shown = yaml.safe_load([text for kind, text in BLOCKS if kind == "yaml"][1])
-    receivers = Receivers.model_validate({**shown, "fallback": "slack"})
-    assert receivers.channels["slack"].only_during == ("office",)
+def test_the_channels_shown_are_valid_ones() -> None:
+    texts = [text for kind, text in BLOCKS if kind == "yaml" and "channels:\n" in text]
+    webhook, hours = (Receivers.model_validate({"fallback": "slack", **yaml.safe_load(text)}) for text in texts)
+    assert str(webhook.channels["ticket_system"].webhook[0].url) == "https://tickets.example.com/alerts"
+    assert hours.channels["slack"].only_during == ("office",)
 
 
 def test_every_condition_is_in_the_table_and_every_example_is_read() -> None:

@@ -1,0 +1,30 @@
+"""A channel that is a program: Alertmanager's JSON with a bearer token, at the beginning and at the end."""
+
+from pathlib import Path
+
+from tests.alertmanager.test_intervals import generated
+from tests.alertmanager.test_messages import Release, agent_down, both_releases, send, stack
+from tests.alertmanager.test_receivers import GOOD
+
+HOOK = "    webhook: [{url: http://sink:9823/hook, token_file: secrets/hook_token}]\n"
+
+
+@both_releases
+async def test_a_webhook_gets_the_alerts_and_their_end_with_its_token(tmp_path: Path, release: Release) -> None:
+    text = GOOD.replace("  slack:\n    slack:\n", f"  slack:\n{HOOK}    slack:\n")
+    (tmp_path / "receivers").mkdir()
+    (tmp_path / "alertmanager").mkdir()
+    config = generated(tmp_path / "receivers", text)
+    async with stack(tmp_path / "alertmanager", release, config) as (url, taken):
+        (tmp_path / "alertmanager" / "secrets" / "hook_token").write_text("of-the-hook")
+        await send(url, [agent_down("planner-1"), agent_down("planner-2")])
+        await taken.until(lambda seen: len(seen.posts.get("/hook", ())) == 1)
+        await send(url, [agent_down("planner-1", ended=True), agent_down("planner-2", ended=True)])
+        await taken.until(lambda seen: len(seen.posts["/hook"]) == 2)
+    assert taken.credentials["/hook"] == {"Bearer of-the-hook"}
+    begin, end = taken.posts["/hook"]
+    assert (begin["version"], begin["status"], end["status"]) == ("4", "firing", "resolved")
+    assert begin["groupKey"] == end["groupKey"]
+    assert [alert["labels"]["agent"] for alert in begin["alerts"]] == ["planner-1", "planner-2"]
+    assert begin["alerts"][0]["annotations"]["runbook_url"] == "http://localhost:9820/runbooks/agent_down"
+    assert {alert["status"] for alert in end["alerts"]} == {"resolved"}
