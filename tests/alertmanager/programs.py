@@ -20,12 +20,15 @@ DEADLINE_SECONDS = 30.0
 
 
 @asynccontextmanager
-async def running(*command: str | Path, cwd: Path) -> AsyncIterator[str]:
-    """Run a program until the end of the block; yields its URL once it listens."""
+async def running(
+    *command: str | Path, cwd: Path, started: Callable[[asyncio.subprocess.Process], None] = lambda process: None
+) -> AsyncIterator[str]:
+    """Run a program until the end of the block; yields its URL once it listens, hands its process to `started`."""
     process = await asyncio.create_subprocess_exec(
         *map(str, command), cwd=cwd, stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL
     )
     assert process.stderr is not None
+    started(process)
     seen: list[bytes] = []
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):

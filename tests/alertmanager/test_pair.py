@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -13,8 +14,21 @@ from tests.alertmanager.test_messages import GENERATED, TEMPLATES, Release, agen
 from tests.tools import tool
 
 
+@dataclass
+class Member:
+    """One Alertmanager of the pair."""
+
+    url: str
+    process: asyncio.subprocess.Process
+
+    async def kill(self) -> None:
+        """End it on the spot, without a word to its peer."""
+        self.process.kill()
+        await self.process.wait()
+
+
 @asynccontextmanager
-async def member(folder: Path, release: Release, taken: Receiver, gossip: int, peer: int) -> AsyncIterator[str]:
+async def member(folder: Path, release: Release, taken: Receiver, gossip: int, peer: int) -> AsyncIterator[Member]:
     folder.mkdir()
     config = install(folder, taken, GENERATED, TEMPLATES)
     command: list[str | Path] = [
@@ -30,8 +44,23 @@ async def member(folder: Path, release: Release, taken: Receiver, gossip: int, p
         "--cluster.pushpull-interval=500ms",
         "--cluster.settle-timeout=1s",
     ]
-    async with running(*command, cwd=folder) as url:
-        yield url
+    processes: list[asyncio.subprocess.Process] = []
+    async with running(*command, cwd=folder, started=processes.append) as url:
+        yield Member(url, processes[0])
+
+
+@asynccontextmanager
+async def pair(folder: Path, release: Release) -> AsyncIterator[tuple[Member, Member, Receiver]]:
+    first, second = free_port(), free_port()
+    async with (
+        receiver() as taken,
+        member(folder / "b", release, taken, second, first) as survivor,
+        member(folder / "a", release, taken, first, second) as doomed,
+    ):
+        await asyncio.gather(until_joined(survivor.url), until_joined(doomed.url))
+        for each in (survivor, doomed):
+            await send(each.url, [agent_down()])
+        yield survivor, doomed, taken
 
 
 async def until_joined(url: str) -> None:
@@ -44,22 +73,33 @@ async def until_joined(url: str) -> None:
             await asyncio.sleep(0.05)
 
 
-async def until_second_member_had_its_turn(taken: Receiver, count: int) -> None:
-    """The second member waits one peer timeout for the first one's word; give it twice that to break its promise."""
-    await taken.until(lambda seen: len(seen.posts.get("/slack", [])) >= count)
+async def told_once(taken: Receiver) -> bool:
+    """Give the second member twice the peer timeout, for which it waits for the first one, to break its promise."""
+    await taken.until(lambda seen: len(seen.posts.get("/slack", ())) >= 1 and len(seen.mails) >= 1)
     await asyncio.sleep(6)
+    return len(taken.posts["/slack"]) == len(taken.posts["/v2/enqueue"]) == len(taken.mails) == 1
 
 
 @both_releases
-async def test_a_pair_delivers_once_and_the_survivor_goes_on(tmp_path: Path, release: Release) -> None:
-    first, second = free_port(), free_port()
-    async with receiver() as taken, member(tmp_path / "b", release, taken, second, first) as survivor:
-        async with member(tmp_path / "a", release, taken, first, second) as doomed:
-            await asyncio.gather(until_joined(survivor), until_joined(doomed))
-            for url in (survivor, doomed):
-                await send(url, [agent_down()])
-            await until_second_member_had_its_turn(taken, 1)
-            assert len(taken.posts["/slack"]) == len(taken.posts["/v2/enqueue"]) == len(taken.mails) == 1
-        await send(survivor, [agent_down("validator-1") | {"labels": {**agent_down("v")["labels"], "agent_type": "v"}}])
+async def test_a_pair_delivers_once_also_when_one_is_killed_after_it_told_and_the_survivor_goes_on(
+    tmp_path: Path, release: Release
+) -> None:
+    async with pair(tmp_path, release) as (survivor, doomed, taken):
+        await taken.until(lambda seen: len(seen.posts.get("/slack", ())) == 1 and len(seen.mails) == 1)
+        await asyncio.sleep(1)  # two full exchanges: what one has sent, the other knows
+        await doomed.kill()
+        assert await told_once(taken)
+        other = agent_down("validator-1")
+        await send(survivor.url, [other | {"labels": {**other["labels"], "agent_type": "validator"}}])
         await taken.until(lambda seen: len(seen.posts["/slack"]) == 2 and len(seen.mails) == 2)
     assert len(taken.posts["/v2/enqueue"]) == 2
+
+
+@both_releases
+async def test_an_alert_is_delivered_once_when_a_member_is_killed_before_it_told(
+    tmp_path: Path, release: Release
+) -> None:
+    async with pair(tmp_path, release) as (_, doomed, taken):
+        await doomed.kill()
+        assert "/slack" not in taken.posts, "killed within the second in which alerts of a group are gathered"
+        assert await told_once(taken)
