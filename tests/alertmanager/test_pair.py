@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
@@ -39,7 +40,7 @@ async def member(folder: Path, release: Release, taken: Receiver, gossip: int, p
         f"--cluster.listen-address=127.0.0.1:{gossip}",
         f"--cluster.advertise-address=127.0.0.1:{gossip}",
         f"--cluster.peer=127.0.0.1:{peer}",
-        "--cluster.peer-timeout=3s",
+        "--cluster.peer-timeout=2s",
         "--cluster.gossip-interval=50ms",
         "--cluster.pushpull-interval=500ms",
         "--cluster.settle-timeout=1s",
@@ -58,8 +59,9 @@ async def pair(folder: Path, release: Release) -> AsyncIterator[tuple[Member, Me
         member(folder / "a", release, taken, first, second) as doomed,
     ):
         await asyncio.gather(until_joined(survivor.url), until_joined(doomed.url))
+        alert = agent_down(started=datetime.now(UTC))  # of an older one no others are waited for
         for each in (survivor, doomed):
-            await send(each.url, [agent_down()])
+            await send(each.url, [alert])
         yield survivor, doomed, taken
 
 
@@ -76,7 +78,7 @@ async def until_joined(url: str) -> None:
 async def told_once(taken: Receiver) -> bool:
     """Give the second member twice the peer timeout, for which it waits for the first one, to break its promise."""
     await taken.until(lambda seen: len(seen.posts.get("/slack", ())) >= 1 and len(seen.mails) >= 1)
-    await asyncio.sleep(6)
+    await asyncio.sleep(4)
     return len(taken.posts["/slack"]) == len(taken.posts["/v2/enqueue"]) == len(taken.mails) == 1
 
 
