@@ -18,6 +18,9 @@ _LINKS = (
     ("Alertmanager", "alertmanager"),
     ("Silence", "silence"),
 )
+_TEXT = "\t"
+"""Before foreign text in PagerDuty's details. Alertmanager reads them as YAML and runs the parts as templates again:
+names such as `42` would become numbers, one with braces may keep a page from being sent. No YAML begins with a tab."""
 _BUTTONS = (*_PAGES, (_template("acknowledge.text"), "acknowledge"), (_template("slack.last"), "slack.last.url"))
 
 
@@ -33,6 +36,8 @@ def slack(target: Slack) -> dict[str, Any]:
         "title": _template("slack.title"),
         "title_link": _template("alertmanager"),
         "text": _template("slack.text"),
+        # Of text as it stands, Slack makes bold *names* and slanted _names_; our own has no pretext.
+        "mrkdwn_in": ["pretext"],
         "fields": [
             {"title": "Severity", "value": _template("slack.severity"), "short": True},
             {"title": "Component", "value": _template("slack.component"), "short": True},
@@ -46,7 +51,8 @@ def slack(target: Slack) -> dict[str, Any]:
 
 def pagerduty(target: PagerDuty) -> dict[str, Any]:
     """Return a PagerDuty receiver; Alertmanager makes the dedup key from the group, so an incident keeps its key."""
-    details = ("severity", "component", "escalation", "where", "runbook", "dashboard")
+    details = ("severity", "component", "escalation", "runbook", "dashboard")
+    texts = {"where": "where", "firing": "pagerduty.firing", "resolved": "pagerduty.resolved"}
     return {
         "routing_key_file": target.routing_key_file,
         "url": target.url,
@@ -61,8 +67,7 @@ def pagerduty(target: PagerDuty) -> dict[str, Any]:
         "details": {
             **{name: _template(name) for name in details},
             "alert since": _template("since"),
-            "firing": _template("pagerduty.firing"),
-            "resolved": _template("pagerduty.resolved"),
+            **{name: _TEXT + _template(template) for name, template in texts.items()},
         },
         "links": [{"href": _template(name), "text": text} for text, name in _LINKS],
     }

@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 
@@ -13,7 +13,12 @@ class Html(str):
 
 
 _EMPTY = frozenset({"meta", "link", "br"})
-_RICH = re.compile(r"<(https?://[^|>\s]+)(?:\|([^>]*))?>|(https?://[^\s<>|]+)|(?<!\w)\*([^*\n]+)\*(?!\w)")
+_ADDRESS = r"(?P<bare>https?://[^\s<>|]+)"
+_PLAIN = re.compile(_ADDRESS)
+_SLACK = re.compile(
+    r"<(?P<address>https?://[^|>\s]+)(?:\|(?P<label>[^>]*))?>|(?P<mention><[!@#][^>]+>)"
+    rf"|{_ADDRESS}|(?<!\w)\*(?P<bold>[^*\n]+)\*(?!\w)"
+)
 
 
 def tag(name: str, /, *children: str | None, **attributes: str | None) -> Html:
@@ -43,18 +48,43 @@ def link(label: str, address: str, class_: str | None = None) -> Html:
     return tag("a", label, href=address, target="_blank", rel="noopener noreferrer", class_=class_)
 
 
-def rich(text: str, *, is_escaped: bool = False) -> Html:
-    """Return text with links and *bold* as Slack writes them; `is_escaped` text has &lt; for <."""
+def rich(text: str) -> Html:
+    """Return text whose addresses are links."""
+    return _marked(text, _PLAIN, lambda found: link(found["bare"], found["bare"]))
 
-    def plain(part: str) -> str:
-        return html.unescape(part) if is_escaped else part
 
+def slack_text(text: str) -> Html:
+    """Return text as Slack shows it: escaped, with links, *bold* and those whom it calls."""
+    return _marked(text, _SLACK, _slack_mark, html.unescape)
+
+
+def mention(markup: str) -> str:
+    """Return what people see of Slack's markup for a mention: `<!channel>` as @channel, `<#C1|general>` as #general."""
+    name, _, label = markup[2:-1].partition("|")
+    sigil = "#" if markup[1] == "#" else "@"
+    return sigil + (label or name).removeprefix(sigil)
+
+
+def _slack_mark(found: re.Match[str]) -> Html:
+    if found["mention"]:
+        return tag("mark", html.unescape(mention(found["mention"])))
+    if found["bold"]:
+        return tag("strong", html.unescape(found["bold"]))
+    address = found["address"] or found["bare"]
+    return link(html.unescape(found["label"] or address), html.unescape(address))
+
+
+def _marked(
+    text: str,
+    pattern: re.Pattern[str],
+    mark: Callable[[re.Match[str]], Html],
+    plain: Callable[[str], str] = str,
+) -> Html:
     def parts() -> Iterator[str]:
         position = 0
-        for found in _RICH.finditer(text):
+        for found in pattern.finditer(text):
             yield plain(text[position : found.start()])
-            address, label, bare, bold = found.groups()
-            yield tag("strong", plain(bold)) if bold else link(plain(label or address or bare), plain(address or bare))
+            yield mark(found)
             position = found.end()
         yield plain(text[position:])
 

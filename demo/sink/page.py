@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
-from demo.sink.markup import Html, joined, link, rich, tag
+from demo.sink.markup import Html, joined, link, rich, slack_text, tag
 from demo.sink.message import Message
 from demo.sink.pagerduty import Incident
 
@@ -119,7 +119,7 @@ def _kind(message: Message) -> str:
 def _text(message: Message) -> Html | None:
     if not message.text:
         return None
-    return tag("div", rich(message.text, is_escaped=message.channel == "slack"), class_="text")
+    return tag("div", (slack_text if message.channel == "slack" else rich)(message.text), class_="text")
 
 
 def _gist(message: Message) -> Html | None:

@@ -96,7 +96,8 @@ def read(event: Json, dedup_key: str) -> Message:
     # What stands in a link already, and what is empty, need not be read again.
     links = [link for link in _list(event.get("links")) if isinstance(link, dict)]
     addresses = [link.get("href") for link in links]
-    values = {str(name): str(value).strip() for name, value in told.items() if value and value not in addresses}
+    stripped = {str(name): str(value).strip() for name, value in told.items() if value is not None}
+    values = {name: value for name, value in stripped.items() if value and value not in addresses}
     title = str(payload.get("summary") or event.get("event_action") or "(no summary)")
     known = facts(title, str(told.get("severity") or payload.get("severity") or ""))
     return Message(

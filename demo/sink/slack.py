@@ -6,10 +6,11 @@ Limits: docs.slack.dev/reference/block-kit, docs.slack.dev/messaging/sending-mes
 import html
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 from urllib.parse import parse_qs
 
+from demo.sink.markup import mention
 from demo.sink.message import MAX_RAW, Message, facts
 
 MAX_ATTACHMENTS = 100
@@ -22,6 +23,8 @@ _BLOCKS = frozenset(
      "table")
 )  # fmt: skip
 _LINK = re.compile(r"<(https?://[^|>]+)(?:\|([^>]*))?>")
+_MENTION = re.compile(r"<[!@#][^>]+>")
+_FORMATTED = ("pretext", "text")
 
 Json = dict[str, Any]
 
@@ -69,11 +72,14 @@ def refusal(payload: Json) -> str:
 def read(payload: Json, refused: str = "") -> Message:
     """Return what a payload says."""
     attachments = _objects(payload.get("attachments"))
-    lines = [*_texts(payload), *(line for attachment in attachments for line in _texts(attachment))]
+    lines = [
+        *_texts(payload, _FORMATTED),
+        *(line for attachment in attachments for line in _texts(attachment, _formatted(attachment))),
+    ]
     first = attachments[0] if attachments else {}
-    title = _string(first.get("title")) or _string(first.get("fallback")) or (lines[0] if lines else "(no text)")
-    fields = [field for attachment in attachments for field in _objects(attachment.get("fields"))]
-    told = tuple((_string(field.get("title")), _plain(_string(field.get("value")))) for field in fields)
+    headed = _literal(_string(first.get("title")) or _string(first.get("fallback")))
+    title = headed or (lines[0] if lines else "(no text)")
+    told = tuple(fact for attachment in attachments for fact in _facts(attachment))
     known = facts(title, next((value for label, value in told if label.lower() == "severity"), ""))
     return Message(
         channel="slack",
@@ -138,10 +144,23 @@ def _is_text(found: Any, kinds: tuple[str, ...], limit: int) -> bool:
     return isinstance(found, dict) and found.get("type") in kinds and 1 <= len(_string(found.get("text"))) <= limit
 
 
-def _texts(part: Json) -> Iterator[str]:
+def _formatted(attachment: Json) -> Container[str]:
+    """Return the names of the fields in which * is no star but makes bold: those that an attachment lists."""
+    named = attachment.get("mrkdwn_in")
+    return named if isinstance(named, list) else ()
+
+
+def _facts(attachment: Json) -> Iterator[tuple[str, str]]:
+    is_formatted = "fields" in _formatted(attachment)
+    for field in _objects(attachment.get("fields")):
+        value = _string(field.get("value"))
+        yield _string(field.get("title")), _plain(value if is_formatted else _literal(value))
+
+
+def _texts(part: Json, formatted: Container[str]) -> Iterator[str]:
     for name in ("pretext", "text"):
-        if _string(part.get(name)):
-            yield _string(part[name])
+        if text := _string(part.get(name)):
+            yield text if name in formatted else _literal(text)
     for block in _objects(part.get("blocks")):
         inner = _objects([block.get("text"), *_objects(block.get("fields")), *_objects(block.get("elements"))])
         yield from (_string(text.get("text")) for text in inner if _string(text.get("text")))
@@ -154,13 +173,19 @@ def _links(attachments: list[Json], payload: Json) -> Iterator[tuple[str, str]]:
         for action in _objects(attachment.get("actions")):
             if _string(action.get("url")):
                 yield _string(action.get("text")) or "Link", _string(action["url"])
-    for text in _texts(payload):
+    for text in _texts(payload, _FORMATTED):
         yield from ((label or url, html.unescape(url)) for url, label in _LINK.findall(text))
 
 
 def _plain(text: str) -> str:
     """Return Slack's escaped text as people read it, without marks."""
-    return html.unescape(_LINK.sub(lambda found: found[2] or found[1], text)).replace("*", "")
+    linked = _LINK.sub(lambda found: found[2] or found[1], text)
+    return html.unescape(_MENTION.sub(lambda found: mention(found[0]), linked).replace("*", ""))
+
+
+def _literal(text: str) -> str:
+    """Return text of which Slack makes nothing bold, fit for where it would."""
+    return text.replace("*", "&#42;")
 
 
 def _objects(found: Any) -> list[Json]:

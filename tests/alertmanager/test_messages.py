@@ -1,6 +1,5 @@
 """What people read: templates rendered by the real Alertmanager, received as Slack, PagerDuty and mail would."""
 
-import html
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,7 +11,6 @@ from typing import Any, Literal
 import aiohttp
 import pytest
 
-from demo.sink import slack
 from tests.alertmanager.programs import Receiver, install, receiver, running
 from tests.tools import tool
 
@@ -180,8 +178,8 @@ async def test_the_end_is_told_as_an_end_with_how_long_it_lasted_and_nothing_to_
         await taken.until(lambda seen: reached_all(seen, 2))
     [attachment] = taken.posts["/slack"][1]["attachments"]
     assert re.fullmatch(r"\[RESOLVED\] AgentDown: planner-2, resolved after [45]m\d+s", attachment["title"])
-    assert attachment["text"].startswith("*Ended:* ")
-    assert "*It was:* Every probe of planner-2 has failed" in attachment["text"]
+    assert attachment["text"].startswith("Ended: ")
+    assert "It was: Every probe of planner-2 has failed" in attachment["text"]
     assert [action["text"] for action in attachment["actions"]] == ["Runbook", "Dashboard", "Incident", "Alerts"]
     assert taken.mails[1]["Subject"] == attachment["title"]
     for kind in ("text/plain", "text/html"):
@@ -200,7 +198,7 @@ async def test_what_ended_and_what_fires_stand_apart_in_one_message(tmp_path: Pa
         await taken.until(lambda seen: reached_all(seen, 2))
     [attachment] = taken.posts["/slack"][1]["attachments"]
     assert attachment["title"] == "[CRITICAL] AgentDown: 1 firing, 1 resolved"
-    firing, ended = attachment["text"].split("*Resolved*")
+    firing, ended = attachment["text"].split("Resolved:")
     assert "• Agent planner-2 (planner) is down (alert since" in firing
     assert "• planner-1, from " in ended
     assert "It was: Every probe of planner-1" in ended
@@ -223,54 +221,6 @@ async def test_a_group_is_one_readable_message(tmp_path: Path, release: Release,
     [mail] = taken.mails
     assert part(mail, "text/html").count("<li ") == 10
     assert len(taken.posts["/v2/enqueue"]) == 1
-
-
-@both_releases
-async def test_markup_in_a_label_stays_text_in_the_mail(tmp_path: Path, release: Release) -> None:
-    async with stack(tmp_path, release) as (url, taken):
-        await send(url, [agent_down("<script>alert(1)</script>")])
-        await taken.until(reached_all)
-    assert "<script>" not in part(taken.mails[0], "text/html")
-
-
-HOSTILE = '<!channel> <https://evil.example|click> a & b: "c" &lt;'
-
-
-@both_releases
-async def test_markup_in_a_label_is_text_for_slack_while_it_fires_and_when_it_ends(
-    tmp_path: Path, release: Release
-) -> None:
-    async with stack(tmp_path, release) as (url, taken):
-        await send(url, [agent_down(HOSTILE)])
-        await taken.until(reached_all)
-        await send(url, [agent_down(HOSTILE, ended=True), agent_down("other")])
-        await taken.until(lambda seen: reached_all(seen, 2))
-        await send(url, [agent_down("other", ended=True)])
-        await taken.until(lambda seen: reached_all(seen, 3))
-    escaped = html.escape(HOSTILE, quote=False)
-    for message in taken.posts["/slack"]:
-        [attachment] = message["attachments"]
-        assert "<" not in "".join([attachment["title"], attachment["text"], attachment["fallback"]])
-        assert not [field for field in attachment["fields"] if "<" in field["value"]]
-    [first] = taken.posts["/slack"][0]["attachments"]
-    assert first["title"] == first["fallback"] == f"[CRITICAL] AgentDown: Agent {escaped} (planner) is down"
-    assert escaped in [field["value"] for field in first["fields"]]
-    assert HOSTILE in slack.read(taken.posts["/slack"][0]).title, "what people read is what the label says"
-    for button in first["actions"]:
-        assert not set("<> ") & set(button["url"])
-
-
-@both_releases
-async def test_pagerduty_gets_values_as_they_are_and_texts_as_texts(tmp_path: Path, release: Release) -> None:
-    async with stack(tmp_path, release) as (url, taken):
-        await send(url, [agent_down(HOSTILE)])
-        await taken.until(reached_all)
-        await send(url, [agent_down(HOSTILE, ended=True)])
-        await taken.until(lambda seen: reached_all(seen, 2))
-    begin, end = (event["payload"] for event in taken.posts["/v2/enqueue"])
-    assert begin["summary"] == f"[CRITICAL] AgentDown: Agent {HOSTILE} (planner) is down"
-    assert HOSTILE in begin["custom_details"]["firing"]
-    assert f"It was: Every probe of {HOSTILE} has failed" in end["custom_details"]["resolved"]
 
 
 @both_releases

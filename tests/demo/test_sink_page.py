@@ -10,7 +10,7 @@ import pytest
 
 from contract.web import serve
 from demo.sink.app import Sink
-from demo.sink.markup import link, rich, tag
+from demo.sink.markup import link, rich, slack_text, tag
 from demo.sink.message import Message
 from demo.sink.pace import Pace
 from demo.sink.page import SHOWN, messages_page
@@ -231,9 +231,18 @@ def test_only_web_addresses_become_links() -> None:
         assert link("x", address).startswith("<span>"), address
 
 
-def test_rich_text_knows_links_and_bold() -> None:
-    assert rich("*a* b*c*d") == "<strong>a</strong> b*c*d"
-    assert '<a href="http://x.example/?a=1&amp;b=2"' in rich("<http://x.example/?a=1&amp;b=2|y>", is_escaped=True)
-    assert "&lt;b&gt;" in rich("&lt;b&gt;", is_escaped=True)
-    assert "&amp;lt;" in rich("&lt;")
-    assert "<a " not in rich("<javascript:alert(1)|y>")
+def test_text_of_slack_has_links_bold_and_mentions() -> None:
+    assert slack_text("*a* b*c*d") == "<strong>a</strong> b*c*d"
+    assert '<a href="http://x.example/?a=1&amp;b=2"' in slack_text("<http://x.example/?a=1&amp;b=2|y>")
+    assert slack_text("&lt;b&gt; &#42;c&#42;") == "&lt;b&gt; *c*"
+    assert "<a " not in slack_text("<javascript:alert(1)|y>")
+    assert slack_text("<!channel> <@U1> <#C1|ops> <!subteam^S1|@leads>") == " ".join(
+        f"<mark>{name}</mark>" for name in ("@channel", "@U1", "#ops", "@leads")
+    )
+    assert slack_text("&lt;!channel&gt;") == "&lt;!channel&gt;", "escaped, it calls nobody"
+
+
+def test_text_of_others_has_bare_addresses_only() -> None:
+    assert rich("*a* <!channel> &lt;") == "*a* &lt;!channel&gt; &amp;lt;"
+    assert rich("http://x.example/y").startswith("<a ")
+    assert ">click</a>" not in rich("<http://x.example|click>")

@@ -10,6 +10,7 @@ import pytest
 
 from contract.web import Server, serve
 from demo.sink.app import Sink
+from demo.sink.markup import slack_text
 from demo.sink.pace import Pace
 from demo.sink.store import Store
 from tests.demo.conftest import ROUTING_KEY, SLACK_PATH
@@ -79,6 +80,24 @@ async def test_a_plain_text_is_read_without_slacks_marks(sink: Running) -> None:
     (message,) = sink.store.all()
     assert message.title == "Done: the log <b>"
     assert message.links == (("the log", "https://x.example/?a=1&b=2"),)
+
+
+async def test_stars_make_bold_only_where_an_attachment_says_so(sink: Running) -> None:
+    attachment = {"title": "*t*", "text": "*x*", "fields": [{"title": "Where", "value": "*y*"}]}
+    await sink.post({"attachments": [attachment]})
+    await sink.post({"attachments": [{**attachment, "mrkdwn_in": ["text", "fields"]}]})
+    literal, formatted = sink.store.all()
+    assert (literal.title, literal.fields) == ("*t*", (("Where", "*y*"),))
+    assert (formatted.title, formatted.fields) == ("*t*", (("Where", "y"),))
+    assert (slack_text(literal.text), slack_text(formatted.text)) == ("*x*", "<strong>x</strong>")
+
+
+async def test_whom_a_message_calls_is_seen_and_what_is_escaped_calls_nobody(sink: Running) -> None:
+    fields = [{"title": "Where", "value": text} for text in ("<!here>", "&lt;!here&gt;")]
+    await sink.post({"attachments": [{"title": "<!channel> &lt;!channel&gt;", "fields": fields}]})
+    (message,) = sink.store.all()
+    assert message.title == "@channel <!channel>"
+    assert [value for _, value in message.fields] == ["@here", "<!here>"]
 
 
 async def test_a_form_with_a_payload_is_taken(sink: Running) -> None:
