@@ -13,7 +13,7 @@ from rules.slos import BUDGET_WINDOW, PACES, Objective, burn_rate
 
 SHOWN_WINDOWS = ("5m", "1h", "6h", "3d")
 BUDGET_STEPS: list[Step] = [(0.0, Colour.WARNING), (0.25, Colour.GOOD)]
-NO_EVENTS = "Nothing was recorded: there were no events, or Prometheus does not evaluate the recording rules."
+NO_EVENTS = "Nothing was recorded: there were too few events, or Prometheus does not evaluate the recording rules."
 PAGE = Limit("", PACES["fast"][0].factor, False, Severity.CRITICAL)
 """Burn rate from which on somebody is paged."""
 
@@ -57,7 +57,8 @@ def budget_left(name: str, objective: Objective) -> Panel:
     """How much may still go wrong."""
     about = About(
         f"{_title(name)}: budget left",
-        f"Share of the errors allowed in {BUDGET_WINDOW} that have not happened; below 0 the promise is broken.",
+        f"Share of the errors allowed in {BUDGET_WINDOW} that have not happened; below 0 the promise is broken. "
+        "Days before the first measurement count as good.",
         NO_EVENTS,
     )
     query = Query(f'clamp_max(slo:error_budget_left:ratio{BUDGET_WINDOW}{{slo="{name}"}}, 1)')
