@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from alertmanager.pace import NOBODY, Hours, by_severity, common_hours, none_of, one_of
+from alertmanager.pace import Hours, by_severity, common_hours, none_of, one_of
 from alertmanager.receivers import Receivers
 from rules import conventions, escalation
 from rules.escalation import Escalations
@@ -15,14 +15,17 @@ DESK = "incident-desk"
 
 
 def escalation_route(receivers: Receivers, escalations: Escalations) -> dict[str, Any]:
-    """Return the route of the desk's own alerts; escalated alerts of one policy travel in one message."""
+    """Return the route of the desk's own alerts; escalated alerts of one policy travel in one message.
+
+    A stage that is not known here, because only the desk has read a change, goes to the fallback channel.
+    """
     named = {
         (word, channel): [stage.name for stage in stages if channel in stage.channels]
         for word, stages in escalations.escalations.items()
         for channel in receivers.channels
     }
     return {
-        "receiver": NOBODY,
+        "receiver": receivers.fallback,
         "matchers": [f'alertname="{escalation.ALERT}"'],
         "group_by": [*conventions.GROUPING, "alert", "escalation", "stage"],
         "routes": [

@@ -13,7 +13,7 @@ from auth_sidecar import audit_chain
 from auth_sidecar.audit_log import AuditLog
 from auth_sidecar.revocation import Revocation, Revocations
 from contract.fields import SecretFile
-from contract.networks import address_of
+from contract.networks import address_of, is_passed_on
 from contract.vocabulary import AuditEvent
 
 logger = logging.getLogger(__name__)
@@ -51,8 +51,7 @@ class AdminGuard:
         """Return the refusal of a request, None when it may change something."""
         if is_of_a_web_page(request):
             return web.Response(status=403, text="not for web pages\n")
-        is_passed_on = any(name in request.headers for name in ("Forwarded", "X-Forwarded-For", "Via"))
-        if _is_of_this_machine(request.remote or "") and not is_passed_on:
+        if _is_of_this_machine(request.remote or "") and not is_passed_on(request.headers):
             return None
         file = self._token_file()
         if file is None:

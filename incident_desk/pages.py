@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from contract.networks import is_within
+from contract.networks import is_passed_on, is_within
 from contract.pages.layout import Pages, add_style
 from incident_desk import access, views
 from incident_desk.access import Allowed, Asker, Refused
@@ -108,7 +108,7 @@ class DeskPages:
             origin=request.headers.get("Origin"),
             fetch_site=request.headers.get("Sec-Fetch-Site"),
             bearer=credentials.strip() if scheme.lower() == "bearer" else None,
-            is_forwarded=any(name in request.headers for name in ("Forwarded", "X-Forwarded-For", "Via")),
+            is_forwarded=is_passed_on(request.headers),
             identity=request.headers.get(identity.header) if identity and is_by_proxy else None,
         )
 

@@ -71,7 +71,7 @@ def config_channels() -> list[str]:
 
 def channel_routes() -> list[dict[str, Any]]:
     routes: list[dict[str, Any]] = config()["route"]["routes"]
-    return [route for route in routes if route["receiver"] in config_channels() and "routes" in route]
+    return [route for route in routes if route["receiver"] in config_channels() and route.get("continue")]
 
 
 STAGES = escalation.read(Path("rules/escalation.yaml")).escalations
@@ -87,8 +87,9 @@ def test_a_stage_of_escalation_reaches_exactly_its_channels_and_not_the_desk(
     assert receivers_of(release, **labels) == ",".join(named)
 
 
-def test_a_stage_that_no_policy_of_escalation_knows_reaches_nobody() -> None:
-    assert receivers_of("new", alertname=escalation.ALERT, escalation="standard", stage="x") == "nobody"
+def test_a_stage_that_the_routes_do_not_know_reaches_the_fallback_channel() -> None:
+    for labels in ({"escalation": "standard", "stage": "x"}, {"escalation": "x", "stage": "team_lead"}, {}):
+        assert receivers_of("new", alertname=escalation.ALERT, severity="critical", **labels) == "slack"
 
 
 @both_releases

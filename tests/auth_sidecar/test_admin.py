@@ -47,7 +47,10 @@ def test_who_may_change_something(
     assert (refusal.status if refusal is not None else None) == status
 
 
-@pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For", "Via"])
+@pytest.mark.parametrize(
+    "header",
+    ["Forwarded", "X-Forwarded-For", "Via", "X-Real-IP", "X-Forwarded-Host", "X-Forwarded-Proto", "x-forwarded-server"],
+)
 def test_what_a_proxy_of_this_machine_passes_on_is_from_elsewhere(header: str) -> None:
     headers = {"Host": "localhost", header: "for=127.0.0.1"}
     request = make_mocked_request("POST", "/-/reload", headers=headers).clone(remote="127.0.0.1")

@@ -130,10 +130,14 @@ async def test_whoever_is_elsewhere_may_look_and_is_told_why_not_more(tmp_path: 
         assert (await desk.post(GROUP, FORM))[0] == 403
 
 
-async def test_what_a_proxy_passed_on_is_not_from_this_machine(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "header",
+    ["Forwarded", "X-Forwarded-For", "Via", "X-Real-IP", "X-Forwarded-Host", "X-Forwarded-Proto", "x-forwarded-server"],
+)
+async def test_what_a_proxy_passed_on_is_not_from_this_machine(tmp_path: Path, header: str) -> None:
     async with running(tmp_path) as desk:
         await opened(desk, "planner-1")
-        status, text = await desk.post(GROUP, FORM, X_Forwarded_For="203.0.113.7")
+        status, text = await desk.post(GROUP, FORM, **{header: "203.0.113.7"})
         assert status == 403
         assert "trusted_proxies" in text
 
