@@ -54,12 +54,12 @@ check: $(READY) ## Check format, lint, types, that generated files are fresh and
 	@echo "==> format" && $(BIN)/ruff format --check .
 	@echo "==> lint" && $(BIN)/ruff check .
 	@echo "==> types" && $(BIN)/mypy .
-	@for name in $(GENERATORS); do echo "==> generated: $$name" && $(BIN)/python -m $$name --check || exit 1; done
+	@echo "==> generated files" && $(BIN)/python -m contract.generate --check $(GENERATORS)
 	@echo "==> configurations" && $(BIN)/python -m deploy.native check
 
 .PHONY: generate
-generate: $(READY) ## Write the generated rules, routes and dashboards from their sources
-	@for name in $(GENERATORS); do $(BIN)/python -m $$name || exit 1; done
+generate: $(READY) ## Write the generated rules, routes and dashboards from their sources, or nothing if one is wrong
+	@$(BIN)/python -m contract.generate $(GENERATORS)
 
 .PHONY: format
 format: $(READY) ## Format the code and mend what lint can mend

@@ -11,23 +11,27 @@ import yaml
 from alertmanager import configuration, kubernetes, reach
 from alertmanager.receivers import Receivers
 from contract.config import ConfigError, Finding, Location, Problem, exit_with
-from contract.generated import write_or_check
+from contract.generated import Generated, add_check, finish, opens_with
 from rules import conventions, environments, escalation, pack, yaml_text
 from rules.escalation import Escalations
 from rules.pack import Pack
 
 HERE = Path("alertmanager")
+_HEAD = conventions.GENERATED_BY.format(
+    source="alertmanager/receivers.yaml, rules/escalation.yaml and rules/policies/*.yaml"
+)
+_OURS = conventions.GENERATED_BY.partition("{")[0] + "alertmanager/"
 
 
 @dataclass(frozen=True)
 class Sources:
     """Where everything is read from."""
 
-    policies: Path
-    receivers: Path
-    escalation: Path
-    secrets: Path | None
-    environment: Path | None
+    policies: Path = Path("rules/policies")
+    receivers: Path = HERE / "receivers.yaml"
+    escalation: Path = Path("rules/escalation.yaml")
+    secrets: Path | None = None
+    environment: Path | None = None
 
 
 def unknown_channels(read: Pack, who: Receivers) -> Iterator[Problem]:
@@ -55,12 +59,9 @@ def _unknown(location: Location, channel: str, who: Receivers) -> Finding:
 def files(sources: Sources, out: Path) -> dict[Path, str]:
     """Return every generated file with its text; raises ConfigError with the problems of all sources."""
     read, who, stages = _read(sources)
-    head = conventions.GENERATED_BY.format(
-        source="alertmanager/receivers.yaml, rules/escalation.yaml and rules/policies/*.yaml"
-    )
     config = configuration.render(read, who, stages)
     objects = {"alertmanager.yml": config, "kubernetes/alertmanagerconfig.yaml": kubernetes.alertmanager_config(config)}
-    return {out / name: yaml_text.dump(content, head) for name, content in objects.items()}
+    return {out / name: yaml_text.dump(content, _HEAD) for name, content in objects.items()}
 
 
 def _read(sources: Sources) -> tuple[Pack, Receivers, Escalations]:
@@ -94,26 +95,32 @@ def check_routes(config: Path, policies: Path) -> int:
     return 0
 
 
+def generated(sources: Sources = Sources(), out: Path = HERE / "generated") -> Generated:
+    """Return every generated file with its text; raises ConfigError."""
+    return Generated(files(sources, out), opens_with(_OURS), out)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m alertmanager", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is not fresh")
-    parser.add_argument("--policies", type=Path, default=Path("rules/policies"), help="folder of policy files")
-    parser.add_argument("--receivers", type=Path, default=HERE / "receivers.yaml")
-    parser.add_argument("--escalation", type=Path, default=Path("rules/escalation.yaml"), help="stages of escalation")
+    add_check(parser)
+    parser.add_argument("--policies", type=Path, default=Sources.policies, help="folder of policy files")
+    parser.add_argument("--receivers", type=Path, default=Sources.receivers)
+    parser.add_argument("--escalation", type=Path, default=Sources.escalation, help="stages of escalation")
     parser.add_argument("--secrets", type=Path, help="folder in which every named secret must be")
-    parser.add_argument("--environment", type=Path, metavar="FILE", help="overrides of an environment; give --out too")
+    parser.add_argument("--environment", type=Path, metavar="FILE", help="overrides of an environment; asks for --out")
     parser.add_argument("--routes", type=Path, metavar="FILE", help="instead, check the routes of an alertmanager.yml")
-    parser.add_argument("--out", type=Path, default=HERE / "generated", help="folder of generated files")
+    parser.add_argument("--out", type=Path, help="folder of generated files (alertmanager/generated)")
     options = parser.parse_args(arguments)
+    if options.environment and not options.out:
+        parser.error("--environment asks for --out: the folder of that environment's files")
     try:
         if options.routes:
             return check_routes(options.routes, options.policies)
         sources = Sources(options.policies, options.receivers, options.escalation, options.secrets, options.environment)
-        generated = files(sources, options.out)
+        return finish([generated(sources, options.out or HERE / "generated")], check=options.check)
     except ConfigError as error:
         exit_with(error)
-    return write_or_check(generated, check=options.check, folder=options.out)
 
 
 if __name__ == "__main__":

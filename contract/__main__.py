@@ -4,14 +4,15 @@ import argparse
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from contract.generated import write_or_check
+from contract.config import ConfigError, exit_with
+from contract.generated import Generated, add_check, finish, opens_with
 from contract.metric import Metric
 from contract.metrics import CATALOGUE
 
 PAGE = Path("docs/metrics.md")
 
-_HEAD = """# Metrics
-
+_TITLE = "# Metrics\n"
+_HEAD = f"""{_TITLE}
 Every metric that MCP Lookout emits. This page is generated from `contract/metrics.py` (`make generate`).
 A label with a closed set of values shows them; all such series start at 0, so that the first event counts.
 """
@@ -44,12 +45,20 @@ def _buckets(metric: Metric) -> Iterator[str]:
         yield ("<br>" if metric.labels else "") + f"buckets: {', '.join(f'{bound:g}' for bound in metric.buckets)}"
 
 
+def generated() -> Generated:
+    """Return the page with its text."""
+    return Generated({PAGE: page(CATALOGUE.values())}, opens_with(_TITLE))
+
+
 def main() -> None:
     """Write the page, or compare it under --check (exit code 1 on a difference)."""
     parser = argparse.ArgumentParser(prog="python -m contract", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing, fail on a difference")
-    check = parser.parse_args().check
-    raise SystemExit(write_or_check({PAGE: page(CATALOGUE.values())}, check=check))
+    add_check(parser)
+    try:
+        code = finish([generated()], check=parser.parse_args().check)
+    except ConfigError as error:
+        exit_with(error)
+    raise SystemExit(code)
 
 
 if __name__ == "__main__":

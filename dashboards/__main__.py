@@ -5,8 +5,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from contract.config import ConfigError, exit_with
-from contract.generated import write_or_check
+from contract.config import ConfigError, Problem, exit_with
+from contract.generated import Generated, add_check, finish
 from dashboards import (
     agents,
     audit,
@@ -20,14 +20,15 @@ from dashboards import (
     workflows,
 )
 from dashboards.board import Board, render
+from dashboards.conventions import UID_PREFIX
 from dashboards.limits import LimitError, Limits
 from rules import pack
 from rules import slos as objectives
 from rules.slos import Objective
 
-ROOT = Path(__file__).parent
-POLICIES = ROOT.parent / "rules" / "policies"
-OBJECTIVES = ROOT.parent / "rules" / "slos.yaml"
+OUTPUT = Path("dashboards/generated")
+POLICIES = Path("rules/policies")
+OBJECTIVES = Path("rules/slos.yaml")
 
 
 def boards(limits: Limits, promised: Mapping[str, Objective]) -> Iterator[Board]:
@@ -50,21 +51,31 @@ def files(folder: Path, policies: Path) -> dict[Path, str]:
     return {folder / f"{board.name}.json": render(board) for board in boards(limits, objectives.read(OBJECTIVES))}
 
 
+def generated(output: Path = OUTPUT, policies: Path = POLICIES) -> Generated:
+    """Return every dashboard with its text; raises ConfigError."""
+    try:
+        return Generated(files(output, policies), _is_ours, output)
+    except LimitError as error:
+        message, _, mend = str(error).partition("; ")
+        raise ConfigError([Problem(str(policies), 1, "", message, mend)]) from None
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0 is written or fresh, 1 stale, 2 broken policies."""
     parser = argparse.ArgumentParser(prog="python -m dashboards", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; print differences and exit 1 if any")
+    add_check(parser)
     parser.add_argument("--policies", type=Path, default=POLICIES, help="folder of the alert policies")
-    parser.add_argument("--output", type=Path, default=ROOT / "generated", help="folder of the dashboards")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the dashboards")
     options = parser.parse_args(arguments)
     try:
-        found = files(options.output, options.policies)
+        return finish([generated(options.output, options.policies)], check=options.check)
     except ConfigError as error:
         exit_with(error)
-    except LimitError as error:
-        print(f"{options.policies}: {error}", file=sys.stderr)
-        return 2
-    return write_or_check(found, check=options.check, folder=options.output)
+
+
+def _is_ours(file: Path, text: str) -> bool:
+    """Whether this generator wrote a file: its uid and its name are one."""
+    return f'"uid": "{UID_PREFIX}{file.stem}"' in text
 
 
 if __name__ == "__main__":

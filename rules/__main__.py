@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract.config import ConfigError, exit_with
-from contract.generated import write_or_check
+from contract.generated import Generated, add_check, finish
 from rules import (
     conventions,
     environments,
@@ -24,17 +24,19 @@ from rules import (
 )
 
 HERE = Path("rules")
+SCHEMA = HERE / "policy.schema.json"
+_HEAD = conventions.GENERATED_BY.partition("{")[0] + "rules/"
 
 
 @dataclass(frozen=True)
 class Sources:
     """Where everything is read from."""
 
-    policies: Path
-    links: Path
-    slos: Path
-    environment: Path | None
-    root: Path
+    policies: Path = HERE / "policies"
+    links: Path = HERE / "links.yaml"
+    slos: Path = HERE / "slos.yaml"
+    environment: Path | None = None
+    root: Path = Path()
     """The project, where the lint looks up receivers, dashboards and runbooks."""
 
 
@@ -62,26 +64,35 @@ def files(sources: Sources, out: Path) -> dict[Path, str]:
     return {out / name: yaml_text.dump(value, head[name]) for name, value in contents.items()}
 
 
+def generated(sources: Sources = Sources(), out: Path | None = None) -> Generated:
+    """Return every generated file with its text, without a folder also the schema; raises ConfigError."""
+    folder = out or HERE / "generated"
+    return Generated(files(sources, folder) | ({} if out else {SCHEMA: schema.text()}), _is_ours, folder)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m rules", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is not fresh")
-    parser.add_argument("--policies", type=Path, default=HERE / "policies", help="folder of policy files")
-    parser.add_argument("--links", type=Path, default=HERE / "links.yaml")
-    parser.add_argument("--slos", type=Path, default=HERE / "slos.yaml")
-    parser.add_argument("--environment", type=Path, metavar="FILE", help="overrides of an environment; give --out too")
-    parser.add_argument("--root", type=Path, default=Path(), help="folder of the project")
-    parser.add_argument("--out", type=Path, default=HERE / "generated", help="folder of generated files")
+    add_check(parser)
+    parser.add_argument("--policies", type=Path, default=Sources.policies, help="folder of policy files")
+    parser.add_argument("--links", type=Path, default=Sources.links)
+    parser.add_argument("--slos", type=Path, default=Sources.slos)
+    parser.add_argument("--environment", type=Path, metavar="FILE", help="overrides of an environment; asks for --out")
+    parser.add_argument("--root", type=Path, default=Sources.root, help="folder of the project")
+    parser.add_argument("--out", type=Path, help="folder of generated files (rules/generated)")
     options = parser.parse_args(arguments)
+    if options.environment and not options.out:
+        parser.error("--environment asks for --out: the folder of that environment's files")
     try:
-        generated = files(
-            Sources(options.policies, options.links, options.slos, options.environment, options.root), options.out
-        )
+        sources = Sources(options.policies, options.links, options.slos, options.environment, options.root)
+        return finish([generated(sources, options.out)], check=options.check)
     except ConfigError as error:
         exit_with(error)
-    if options.out == HERE / "generated" and not options.environment:
-        generated[HERE / "policy.schema.json"] = schema.text()
-    return write_or_check(generated, check=options.check, folder=options.out)
+
+
+def _is_ours(file: Path, text: str) -> bool:
+    """Whether this generator wrote a file; Alertmanager's says that other sources are to be edited."""
+    return text.startswith(_HEAD) or (file.name == SCHEMA.name and f'"title": "{schema.TITLE}"' in text)
 
 
 if __name__ == "__main__":

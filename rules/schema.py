@@ -9,6 +9,8 @@ from contract.fields import parse_duration
 from rules.comparison import parse_number
 from rules.policy import PolicyFile
 
+TITLE = "MCP Lookout alert policies"
+
 _DURATION = {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|[smhdw]))+$", "examples": ["15s", "2m", "1h30m"]}
 _NUMBER = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^-?\d+(\.\d+)?\s*%$"}], "examples": [5, "5%"]}
 
@@ -27,5 +29,5 @@ def text() -> str:
     schema = PolicyFile.model_json_schema(schema_generator=_Generator)
     raw = schema["$defs"]["Condition"]["properties"]["raw"]
     raw["anyOf"].insert(0, {"type": "string", "description": "PromQL as it stands."})
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "MCP Lookout alert policies"}
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": TITLE}
     return json.dumps({**schema, **head}, indent=2, ensure_ascii=False, sort_keys=True) + "\n"

@@ -1,54 +1,114 @@
-"""Generated files are written, or compared byte for byte."""
+"""Generated files are written whole or not at all, or compared byte for byte; what others wrote stays."""
 
 import io
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from contract.generated import write_or_check
+import pytest
+
+from contract.config import ConfigError
+from contract.generated import Generated, finish, opens_with
+
+HEAD = "# made\n"
+
+
+def made(files: Mapping[Path, str], folder: Path | None = None, *, check: bool = False) -> tuple[int, str]:
+    """Return the exit code and what was said."""
+    out = io.StringIO()
+    code = finish([Generated(files, opens_with(HEAD), folder)], check=check, out=out)
+    return code, out.getvalue()
+
+
+def everything_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_writing_creates_folders_and_says_what_it_wrote(tmp_path: Path) -> None:
-    out = io.StringIO()
-    assert write_or_check({tmp_path / "a" / "b.yaml": "x: 1\n"}, check=False, out=out) == 0
-    assert (tmp_path / "a" / "b.yaml").read_text() == "x: 1\n"
-    assert "b.yaml" in out.getvalue()
+    code, said = made({tmp_path / "a" / "b.yaml": HEAD})
+    assert code == 0
+    assert everything_in(tmp_path) == {"a/b.yaml": HEAD.encode()}
+    assert "b.yaml" in said
 
 
 def test_a_file_that_is_already_right_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
-    file.write_text("x: 1\n")
-    before = file.stat().st_mtime_ns
-    write_or_check({file: "x: 1\n"}, check=False, out=io.StringIO())
-    assert file.stat().st_mtime_ns == before
+    file.write_text(HEAD)
+    before = file.stat()
+    made({file: HEAD})
+    assert (file.stat().st_mtime_ns, file.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
 
 
 def test_a_check_shows_the_difference_and_writes_nothing(tmp_path: Path) -> None:
-    file, out = tmp_path / "a.yaml", io.StringIO()
-    file.write_text("x: 1\n")
-    assert write_or_check({file: "x: 2\n"}, check=True, out=out) == 1
-    assert file.read_text() == "x: 1\n"
-    assert "-x: 1" in out.getvalue()
-    assert "+x: 2" in out.getvalue()
+    file = tmp_path / "a.yaml"
+    file.write_text(f"{HEAD}x: 1\n")
+    code, said = made({file: f"{HEAD}x: 2\n"}, check=True)
+    assert code == 1
+    assert file.read_text() == f"{HEAD}x: 1\n"
+    assert "-x: 1" in said
+    assert "+x: 2" in said
 
 
 def test_a_check_sees_missing_files_and_foreign_line_ends(tmp_path: Path) -> None:
-    file, out = tmp_path / "a.yaml", io.StringIO()
+    file = tmp_path / "a.yaml"
     file.write_bytes(b"x: 1\r\n")
-    assert write_or_check({file: "x: 1\n", tmp_path / "b": ""}, check=True, out=out) == 1
-    assert "line ends only" in out.getvalue()
-    assert "make generate" in out.getvalue()
+    code, said = made({file: "x: 1\n", tmp_path / "b": ""}, check=True)
+    assert code == 1
+    assert "line ends only" in said
+    assert "make generate" in said
 
 
 def test_a_check_that_finds_nothing_is_silent(tmp_path: Path) -> None:
-    file, out = tmp_path / "a.yaml", io.StringIO()
+    file = tmp_path / "a.yaml"
     file.write_text("x: 1\n")
-    assert write_or_check({file: "x: 1\n"}, check=True, folder=tmp_path, out=out) == 0
-    assert out.getvalue() == ""
+    assert made({file: "x: 1\n"}, tmp_path, check=True) == (0, "")
 
 
 def test_files_that_nothing_generates_any_more_are_stale(tmp_path: Path) -> None:
-    (tmp_path / "old.yaml").write_text("")
-    out = io.StringIO()
-    assert write_or_check({}, check=True, folder=tmp_path, out=out) == 1
-    assert "old.yaml" in out.getvalue()
-    assert write_or_check({}, check=False, folder=tmp_path, out=out) == 0
+    (tmp_path / "old.yaml").write_text(HEAD)
+    code, said = made({}, tmp_path, check=True)
+    assert code == 1
+    assert "old.yaml" in said
+    assert made({}, tmp_path)[0] == 0
     assert [*tmp_path.iterdir()] == []
+
+
+def test_what_others_wrote_stays_wherever_it_lies(tmp_path: Path) -> None:
+    for name in ("mine.txt", "mine.yaml", "src/mine.py", "tests/mine.yaml", ".git/HEAD"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("mine\n")
+    (tmp_path / "src" / "generated.yaml").write_text(HEAD)
+    before = everything_in(tmp_path)
+    assert made({tmp_path / "tests" / "new.yaml": HEAD}, tmp_path)[0] == 0
+    assert everything_in(tmp_path) == {**before, "tests/new.yaml": HEAD.encode()}
+
+
+def test_a_file_of_somebody_else_in_the_way_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "b.yaml").write_text("mine\n")
+    (tmp_path / "c.yaml").mkdir()
+    (tmp_path / "old.yaml").write_text(HEAD)
+    before = everything_in(tmp_path)
+    with pytest.raises(ConfigError) as error:
+        made({tmp_path / f"{name}.yaml": f"{HEAD}x: 1\n" for name in "abc"}, tmp_path)
+    assert [problem.file for problem in error.value.problems] == [str(tmp_path / "b.yaml"), str(tmp_path / "c.yaml")]
+    assert "b.yaml:1: in the way, and not generated by this (move it away, or name another folder)" in str(error.value)
+    assert everything_in(tmp_path) == before
+
+
+def test_a_text_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(HEAD)
+    (tmp_path / "folder").write_text("a file where a folder should be\n")
+    before = everything_in(tmp_path)
+    with pytest.raises(ConfigError, match=r"b\.yaml:1: cannot be written"):
+        made({tmp_path / "a.yaml": f"{HEAD}x: 1\n", tmp_path / "folder" / "b.yaml": HEAD})
+    assert everything_in(tmp_path) == before
+
+
+def test_a_file_is_replaced_in_one_step(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(HEAD)
+    with file.open() as reader:
+        made({file: f"{HEAD}x: 1\n"})
+        assert reader.read() == HEAD
+        assert os.fstat(reader.fileno()).st_ino != file.stat().st_ino
+    assert file.read_text() == f"{HEAD}x: 1\n"

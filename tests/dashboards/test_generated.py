@@ -43,10 +43,12 @@ def test_a_changed_dashboard_is_reported_and_mended(tmp_path: Path, capsys: pyte
 
 
 def test_a_dashboard_that_is_no_longer_made_is_removed(tmp_path: Path) -> None:
-    (tmp_path / "old.json").write_text("{}")
+    (tmp_path / "old.json").write_text('{"uid": "mcp-lookout-old"}')
+    (tmp_path / "mine.json").write_text('{"uid": "mcp-lookout-old"}')
 
     assert main(["--output", str(tmp_path)]) == 0
     assert not (tmp_path / "old.json").exists()
+    assert (tmp_path / "mine.json").exists()
 
 
 def test_a_moved_threshold_moves_on_every_dashboard(tmp_path: Path) -> None:
@@ -85,7 +87,9 @@ def test_a_policy_that_a_dashboard_needs_is_named_when_it_is_gone(
     shutil.copytree(POLICIES, policies)
     (policies / "security.yaml").unlink()
 
-    assert main(["--policies", str(policies), "--output", str(tmp_path / "out")]) == 2
+    with pytest.raises(SystemExit) as ended:
+        main(["--policies", str(policies), "--output", str(tmp_path / "out")])
+    assert ended.value.code == 2
     assert "policy security_breach is gone" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 

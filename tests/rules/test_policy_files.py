@@ -1,12 +1,15 @@
 """Mistakes in policy files are all reported at once, with file, line, field and mend."""
 
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from alertmanager.__main__ import main as alertmanager_main
 from rules.__main__ import main
 
 AGENTS = re.sub(
@@ -42,7 +45,7 @@ def test_generating_twice_changes_nothing(tmp_path: Path) -> None:
 
 def test_check_finds_a_changed_policy_and_a_stale_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(tmp_path, AGENTS)
-    (tmp_path / "out" / "old.yaml").write_text("groups: []\n")
+    shutil.copy(tmp_path / "out" / "agent_down.yaml", tmp_path / "out" / "old.yaml")
     assert run(tmp_path, AGENTS.replace("for: 2m", "for: 3m"), "--check") == 1
     shown = capsys.readouterr().out
     assert "+    for: 3m" in shown
@@ -52,9 +55,32 @@ def test_check_finds_a_changed_policy_and_a_stale_file(tmp_path: Path, capsys: p
 
 def test_generating_removes_a_stale_file(tmp_path: Path) -> None:
     run(tmp_path, AGENTS)
-    (tmp_path / "out" / "old.yaml").write_text("groups: []\n")
+    shutil.copy(tmp_path / "out" / "agent_down.yaml", tmp_path / "out" / "old.yaml")
     run(tmp_path, AGENTS)
     assert not (tmp_path / "out" / "old.yaml").exists()
+
+
+def test_rules_and_routes_in_one_folder_leave_each_other_and_everything_else_alone(tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path)]
+    for name in ("notes.txt", "tests/mine.yaml", "kubernetes/mine.yaml", "src/mine.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("mine\n")
+    assert main(out) == alertmanager_main(out) == 0
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert len(before) > 100
+    for generate in (main, alertmanager_main):
+        assert generate(out) == generate([*out, "--check"]) == 0
+        assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("generate", [main, alertmanager_main])
+def test_an_environment_asks_for_a_folder_of_its_own(
+    generate: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        generate(["--environment", "rules/environments/staging.yaml"])
+    assert ended.value.code == 2
+    assert "--environment asks for --out" in capsys.readouterr().err
 
 
 def test_every_mistake_is_reported_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
