@@ -241,6 +241,13 @@ _INCIDENTS = (
         result=words_of(words.WebhookResult),
     ),
     counter(
+        "mcp_incident_odd_alerts_total",
+        "Readings of alerts that are too large or malformed, by whether the rest of it was taken.",
+        "incident_desk",
+        ("handling",),
+        handling=words_of(words.OddAlert),
+    ),
+    counter(
         "mcp_incident_alertmanager_requests_total",
         "Requests to Alertmanager: the state of alerts is read, escalations are posted.",
         "incident_desk",

@@ -158,3 +158,10 @@ class WebhookResult(StrEnum):
     MALFORMED = "malformed"
     TOO_LARGE = "too_large"
     ERROR = "error"
+
+
+class OddAlert(StrEnum):
+    """What the incident desk did with an alert that is too large, or not as Alertmanager sends it."""
+
+    CUT = "cut"
+    SKIPPED = "skipped"

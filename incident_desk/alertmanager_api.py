@@ -6,7 +6,6 @@ from typing import Any
 import aiohttp
 
 from incident_desk import alerts
-from incident_desk.incident import Alert
 
 PATH = "/api/v2/alerts"
 BATCH = 500
@@ -19,7 +18,7 @@ class UnreachableError(Exception):
     """Alertmanager did not answer as it should; the message says how."""
 
 
-async def read(session: aiohttp.ClientSession, url: str, timeout_seconds: float) -> list[Alert]:
+async def read(session: aiohttp.ClientSession, url: str, timeout_seconds: float) -> alerts.Read:
     """Return every alert that has not ended. Raises UnreachableError."""
     timeout = aiohttp.ClientTimeout(timeout_seconds)
     try:

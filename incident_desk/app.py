@@ -63,7 +63,9 @@ async def _take(desk: Desk, request: web.Request) -> tuple[WebhookResult, str]:
         body = await _body(request, config.max_bytes)
         if body is None:
             return WebhookResult.TOO_LARGE, f"more than {config.max_bytes} bytes"
-        desk.take(of_webhook(body))
+        read = of_webhook(body)
+        desk.note(read.odd)
+        desk.take(read.alerts)
     except MalformedError as error:
         return WebhookResult.MALFORMED, str(error)
     except (sqlite3.Error, OSError, ValueError) as error:

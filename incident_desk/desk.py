@@ -11,6 +11,7 @@ import aiohttp
 
 from incident_desk import alertmanager_api, escalation
 from incident_desk.alertmanager_api import UnreachableError
+from incident_desk.alerts import Odd
 from incident_desk.config import Settings
 from incident_desk.incident import Alert, Begun, Incident, acknowledged, follow, is_skewed, observed, resolved
 from incident_desk.numbers import Numbers
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 NOBODY = "nobody"
 """The receiver of what reaches no person."""
+MAX_NOTED = 1000
+"""Kinds of odd alerts beyond which more are counted and no longer logged."""
 
 
 class Desk:
@@ -42,6 +45,7 @@ class Desk:
         self.has_asked = False
         self._session = session
         self._missing: dict[int, float] = {}
+        self._noted: set[Odd] = set()
         self._has_looked_back = False
         self._news = asyncio.Event()
         self.numbers.are_open(store.open())
@@ -69,6 +73,14 @@ class Desk:
             self.numbers.opened(incident)
         self.numbers.are_open(self.store.open())
         self._news.set()
+
+    def note(self, odd: Iterable[Odd]) -> None:
+        """Count alerts of which not everything was taken, and log each kind once."""
+        for each in odd:
+            self.numbers.odd(each.handling)
+            if each not in self._noted and len(self._noted) < MAX_NOTED:
+                self._noted.add(each)
+                logger.warning("an alert is not as Alertmanager sends it", extra=each._asdict())
 
     def acknowledge(self, identities: Iterable[int], by: str) -> list[Incident]:
         """Note who takes incidents on; return those that nobody had yet. On return it is on disk."""
@@ -98,21 +110,27 @@ class Desk:
                 continue
 
     async def round(self) -> None:
-        """Look once at what Alertmanager holds and tell it what is due."""
+        """Look once at what Alertmanager holds and tell it what is due, also when it could not be asked."""
+        problems = list[str]()
+        for part in (self._look, self._tell):
+            try:
+                await part()
+            except UnreachableError as error:
+                problems.append(str(error))
+                logger.warning("Alertmanager does not answer", extra={"problem": problems[-1]})
+        self.problem = "; ".join(problems)
+        self._settle()
+
+    async def _look(self) -> None:
         api, asked = self.settings.desk.alertmanager, self.clock()
         try:
-            found = await self._counted("read", alertmanager_api.read(self._session, api.url, api.timeout))
-            self._look_back(found, asked)
-            held = {alert.fingerprint: self._without_own(alert) for alert in found}
-            self._begin(self._watch(held), held)
-            await self._tell()
-            self.problem = ""
-        except UnreachableError as error:
-            self.problem = str(error)
-            logger.warning("Alertmanager does not answer", extra={"problem": self.problem})
+            read = await self._counted("read", alertmanager_api.read(self._session, api.url, api.timeout))
         finally:
             self.has_asked = True
-        self._settle()
+        self.note(read.odd)
+        self._look_back(read.alerts, asked)
+        held = {alert.fingerprint: self._without_own(alert) for alert in read.alerts}
+        self._begin(self._watch(held), held)
 
     async def _counted(self, request: str, answer: Any) -> Any:
         try:

@@ -17,6 +17,7 @@ class Alert:
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     started: float
+    """Infinite where it cannot be read."""
     ended: float | None = None
     """None while it fires."""
     is_suppressed: bool = False

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from contract.instruments import Instruments
-from contract.vocabulary import Severity, WebhookResult
+from contract.vocabulary import OddAlert, Severity, WebhookResult
 from incident_desk.incident import Incident
 from rules.escalation import Escalations
 
@@ -19,6 +19,7 @@ class Numbers:
         self._acknowledge = instruments.histogram("mcp_incident_acknowledge_seconds")
         self._resolve = instruments.histogram("mcp_incident_resolve_seconds")
         self._webhook = instruments.counter("mcp_incident_webhook_requests_total")
+        self._odd = instruments.counter("mcp_incident_odd_alerts_total")
         self._requests = instruments.counter("mcp_incident_alertmanager_requests_total")
         self._clamped = instruments.counter("mcp_incident_times_clamped_total")
 
@@ -50,6 +51,10 @@ class Numbers:
     def clamped(self) -> None:
         """Count an alert whose times are impossible."""
         self._clamped.inc()
+
+    def odd(self, handling: OddAlert) -> None:
+        """Count an alert that was cut or skipped."""
+        self._odd.labels(handling.value).inc()
 
     def notified(self, result: WebhookResult) -> None:
         """Count a notification."""

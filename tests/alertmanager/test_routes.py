@@ -71,7 +71,8 @@ def config_channels() -> list[str]:
 
 def channel_routes() -> list[dict[str, Any]]:
     routes: list[dict[str, Any]] = config()["route"]["routes"]
-    return [route for route in routes if route["receiver"] in config_channels() and route.get("continue")]
+    ours = [route for route in routes if escalation.ALERT not in str(route["matchers"])]
+    return [route for route in ours if route["receiver"] in config_channels() and "routes" in route]
 
 
 STAGES = escalation.read(Path("rules/escalation.yaml")).escalations

@@ -76,7 +76,11 @@ class World:
     now: float = NOW
     held: dict[str, str] = field(default_factory=dict)
     """State of each alert that it holds, by fingerprint."""
+    odd: list[Any] = field(default_factory=list)
+    """Entries of its list besides."""
     is_down: bool = False
+    list_status: int = 200
+    """With what it answers whoever asks for its list."""
     posted: list[list[dict[str, Any]]] = field(default_factory=list)
     url: str = ""
 
@@ -92,7 +96,7 @@ class World:
             {**_notified(alert(name)), "status": {"state": state}, "receivers": receivers}
             for name, state in self.held.items()
         ]
-        return web.json_response(held)
+        return web.json_response([*self.odd, *held], status=self.list_status)
 
     def told(self) -> list[tuple[str, bool]]:
         """Return the stages of the last post, and whether each fires."""

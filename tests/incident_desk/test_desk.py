@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from incident_desk.escalation import LIVES_SECONDS
 from incident_desk.incident import Alert
 from tests.incident_desk.made import GRACE, NOW, Running, World, alert, notification, running
 
@@ -112,10 +113,38 @@ async def test_no_stage_begins_while_alertmanager_cannot_be_asked(tmp_path: Path
         desk.world.is_down = True
         await desk.after(QUARTER)
         assert stages(desk) == []
-        assert "Alertmanager cannot be asked" in await desk.get("/")
+        assert "Nothing new escalates: http://127.0.0.1" in await desk.get("/")
         desk.world.is_down = False
         await desk.after(0)
         assert stages(desk) == ["lead"]
+
+
+async def test_what_was_told_lives_on_while_alertmanagers_list_cannot_be_read(tmp_path: Path) -> None:
+    async with running(tmp_path) as desk:
+        await told(desk, alert())
+        await desk.after(QUARTER)
+        desk.world.list_status = 500
+        await desk.after(LIVES_SECONDS - 10)
+        assert desk.world.told() == [("lead", True)]
+        await desk.after(2 * QUARTER)
+        assert desk.world.told() == [("lead", True)]
+        assert desk.desk.store.open(), "not known to have ended"
+        desk.world.list_status = 200
+        desk.world.held.clear()
+        await desk.after(1)
+        await desk.after(120)
+        assert desk.world.told() == [("lead", False)]
+
+
+async def test_an_odd_alert_in_alertmanagers_list_keeps_no_stage_from_beginning(tmp_path: Path) -> None:
+    async with running(tmp_path) as desk:
+        await told(desk, alert())
+        desk.world.odd = [{"fingerprint": "f9", "labels": {f"l{number}": "x" for number in range(70)}}, 7]
+        await desk.after(QUARTER)
+        assert desk.world.told() == [("lead", True)]
+        assert await value(desk, 'mcp_incident_odd_alerts_total{handling="cut"}') > 0
+        assert await value(desk, 'mcp_incident_odd_alerts_total{handling="skipped"}') > 0
+        assert "Nothing new escalates" not in await desk.get("/")
 
 
 async def test_a_silenced_alert_waits_and_counts_anew_when_it_speaks_again(tmp_path: Path) -> None:

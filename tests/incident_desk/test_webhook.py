@@ -35,13 +35,6 @@ HOSTILE = {
     "no fingerprint": changed(fingerprint=""),
     "a path as fingerprint": changed(fingerprint="../../etc"),
     "a number as fingerprint": changed(fingerprint=7),
-    "labels that are none": changed(labels=["a"]),
-    "a label that is a number": changed(labels={"alertname": 1}),
-    "a name with a line break": changed(labels={"a\nb": "c"}),
-    "too many labels": changed(labels={f"l{number}": "x" for number in range(65)}),
-    "no time": changed(startsAt="yesterday"),
-    "a time that is a number": changed(startsAt=1e300),
-    "an end that is none": changed(status="resolved", endsAt=None),
 }
 
 
@@ -84,6 +77,56 @@ async def test_a_body_beyond_the_limit_is_refused_also_when_it_does_not_say_its_
             assert answer.status == 413
 
 
+ODD: dict[str, dict[str, Any]] = {
+    "labels that are none": {"labels": ["a"]},
+    "a label that is a number": {"labels": {"alertname": "AgentDown", "agent": 1}},
+    "a name with a line break": {"labels": {"alertname": "AgentDown", "a\nb": "c"}},
+    "a name without end": {"labels": {"alertname": "AgentDown", "a" * 300: "c"}},
+    "too many labels": {"labels": {**{f"a{number}": "x" for number in range(70)}, "severity": "critical"}},
+    "too many annotations": {"annotations": {f"a{number}": "x" for number in range(70)}},
+    "no time": {"startsAt": "yesterday"},
+    "a time that is a number": {"startsAt": 1e300},
+    "the year 0": {"startsAt": "0000-01-01T00:00:00Z"},
+    "the year 1": {"startsAt": "0001-01-01T00:00:00Z"},
+    "before the year 1": {"startsAt": "0001-01-01T00:00:00+01:00"},
+    "an end that is none": {"status": "resolved", "endsAt": None},
+}
+
+
+@pytest.mark.parametrize("changes", ODD.values(), ids=ODD)
+async def test_an_odd_alert_is_cut_and_counted_and_hides_no_other(
+    tmp_path: Path, changes: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    good = json.loads(notification(alert("f2")))["alerts"][0]
+    odd = {**GOOD["alerts"][0], **changes}
+    async with running(tmp_path) as desk:
+        assert await desk.send(notification(alert("f1"))) == 200
+        for _ in range(2):
+            assert await desk.send(json.dumps({**GOOD, "alerts": [odd, good]}).encode()) == 200
+        assert {each.fingerprint for each in desk.desk.store.newest(9)} == {"f1", "f2"}
+        assert all(each.opened >= each.started >= NOW for each in desk.desk.store.newest(9))
+        assert 'mcp_incident_odd_alerts_total{handling="cut"} 2.0' in await desk.get("/metrics")
+    assert caplog.text.count("an alert is not as Alertmanager sends it") == 1
+
+
+async def test_an_alert_that_cannot_be_read_is_skipped_and_counted_and_hides_no_other(tmp_path: Path) -> None:
+    good = json.loads(notification(alert("f2")))["alerts"][0]
+    async with running(tmp_path) as desk:
+        for hopeless in (7, {}, {**good, "fingerprint": None}, {**good, "status": "maybe"}):
+            assert await desk.send(json.dumps({**GOOD, "alerts": [hopeless, good]}).encode()) == 200
+        assert [each.fingerprint for each in desk.desk.store.newest(9)] == ["f2"]
+        assert 'mcp_incident_odd_alerts_total{handling="skipped"} 4.0' in await desk.get("/metrics")
+
+
+def test_of_too_many_labels_those_stay_by_which_an_alert_is_known() -> None:
+    known = {"severity": "critical", "escalation": "immediate", "workflow": "w", "agent": "z"}
+    body = changed(labels={**{f"a{number:03}": "x" for number in range(200)}, **known})
+    [found], [odd] = of_webhook(body)
+    assert known.items() <= found.labels.items()
+    assert len(found.labels) == 64
+    assert odd == ("cut", "unnamed", "of 204 labels 64 are kept")
+
+
 async def test_a_database_that_cannot_write_lets_alertmanager_try_again(tmp_path: Path) -> None:
     async with running(tmp_path) as desk:
         desk.desk.store._connection.execute("PRAGMA query_only = ON")
@@ -93,21 +136,30 @@ async def test_a_database_that_cannot_write_lets_alertmanager_try_again(tmp_path
 
 
 def test_long_texts_are_cut_and_markup_stays_text() -> None:
-    [found] = of_webhook(changed(annotations={"summary": "<b>" + "x" * 10_000}))
+    [found], _ = of_webhook(changed(annotations={"summary": "<b>" + "x" * 10_000}))
     assert len(found.annotations["summary"]) == 4096
 
 
 def test_times_have_nanoseconds_and_zones() -> None:
-    [found] = of_webhook(changed(startsAt="2027-01-15T09:00:00.123456789+01:00"))
+    [found], _ = of_webhook(changed(startsAt="2027-01-15T09:00:00.123456789+01:00"))
     assert found.started == pytest.approx(NOW + 0.123456)
 
 
 def test_the_list_tells_who_is_told_and_what_is_silenced_or_muted() -> None:
     item = {**GOOD["alerts"][0], "receivers": [{"name": "slack"}], "status": {"state": "active", "mutedBy": ["night"]}}
-    [muted] = of_list(json.dumps([item]).encode())
+    [muted], _ = of_list(json.dumps([item]).encode())
     assert (muted.is_suppressed, muted.receivers, muted.ended) == (True, ("slack",), None)
-    with pytest.raises(MalformedError):
-        of_list(json.dumps([{**item, "status": "active"}]).encode())
+
+
+LISTED = {**ODD, "nothing odd": {}, "a state that is none": {"status": "active"}, "no receivers": {"receivers": 7}}
+
+
+@pytest.mark.parametrize("changes", LISTED.values(), ids=LISTED)
+def test_an_odd_alert_of_the_list_is_still_held(changes: dict[str, Any]) -> None:
+    item = {**GOOD["alerts"][0], "receivers": [{"name": "slack"}], "status": {"state": "active"}, **changes}
+    other = {**GOOD["alerts"][0], "fingerprint": "f2", "status": {"state": "suppressed"}, "receivers": []}
+    found, _ = of_list(json.dumps([item, 7, other]).encode())
+    assert [(each.fingerprint, each.is_suppressed) for each in found] == [("f1", False), ("f2", True)]
 
 
 PLAIN = some.none() | some.booleans() | some.integers() | some.text(max_size=20)
@@ -120,4 +172,4 @@ def test_any_change_of_an_alert_is_either_read_or_refused(changes: dict[str, Any
         found = of_webhook(changed(**changes))
     except MalformedError:
         return
-    assert all(isinstance(each, Alert) for each in found)
+    assert all(isinstance(each, Alert) for each in found.alerts)
