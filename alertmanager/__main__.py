@@ -10,7 +10,7 @@ import yaml
 
 from alertmanager import configuration, kubernetes, reach
 from alertmanager.receivers import Receivers
-from contract.config import ConfigError, Finding, Location, Problem, exit_with
+from contract.config import ConfigError, Finding, Location, Problem, exit_with, gathering
 from contract.generated import Generated, add_check, finish, opens_with
 from rules import conventions, environments, escalation, pack, yaml_text
 from rules.escalation import Escalations
@@ -67,20 +67,14 @@ def files(sources: Sources, out: Path) -> dict[Path, str]:
 def _read(sources: Sources) -> tuple[Pack, Receivers, Escalations]:
     problems: list[Problem] = []
     read = who = stages = None
-    try:
+    with gathering(problems):
         read = pack.read(sources.policies)
         if sources.environment:
             read = environments.apply(read, sources.environment)
-    except ConfigError as error:
-        problems += error.problems
-    try:
+    with gathering(problems):
         who = configuration.read(sources.receivers, sources.secrets)
-    except ConfigError as error:
-        problems += error.problems
-    try:
+    with gathering(problems):
         stages = escalation.read(sources.escalation, lambda found: check_stages(found, who) if who else ())
-    except ConfigError as error:
-        problems += error.problems
     if read and who:
         problems += unknown_channels(read, who)
     if read is None or who is None or stages is None or problems:

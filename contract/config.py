@@ -5,6 +5,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar, get_args
@@ -15,7 +16,18 @@ from contract import yaml_source
 from contract.salvage import salvage
 from contract.yaml_source import Location, Source
 
-__all__ = ["ConfigError", "Finding", "Loaded", "Location", "Model", "Problem", "exit_with", "load", "load_text"]
+__all__ = [
+    "ConfigError",
+    "Finding",
+    "Loaded",
+    "Location",
+    "Model",
+    "Problem",
+    "exit_with",
+    "gathering",
+    "load",
+    "load_text",
+]
 
 
 class Model(pydantic.BaseModel):
@@ -59,6 +71,15 @@ class ConfigError(Exception):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(problems))
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+@contextmanager
+def gathering(problems: list[Problem]) -> Iterator[None]:
+    """Add what a reading finds to the problems and go on, so that several sources tell theirs at once."""
+    try:
+        yield
+    except ConfigError as error:
+        problems += error.problems
 
 
 @dataclass(frozen=True)
@@ -151,9 +172,15 @@ def _problem(file: str, source: Source, model: type[Model], detail: Any) -> Prob
         known, message, mend = (*known, location[-1]), "the key is missing", "add it"
     elif kind == "value_error":
         message, _, mend = str(detail["ctx"]["error"]).partition("; ")
-    elif not isinstance(detail["input"], dict | list):
-        mend = f"found {detail['input']!r}"
+    elif kind in ("model_type", "dict_type"):
+        message, mend = "a mapping of keys to values is wanted", f"found {_shown(detail['input'])}"
+    else:
+        mend = f"found {_shown(detail['input'])}"
     return Problem(file, line, _dotted(known), message[:1].lower() + message[1:], mend)
+
+
+def _shown(value: object) -> str:
+    return "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else repr(value)
 
 
 def _known_keys(model: type[Model], location: Location) -> str:

@@ -5,10 +5,10 @@ Everything is rendered before anything is written, so that a mistake in one sour
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 
-from contract.config import ConfigError, Problem, exit_with
+from contract.config import ConfigError, Problem, exit_with, gathering
 from contract.generated import Generated, add_check, finish
 
 
@@ -26,19 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _render(packages: Iterable[str]) -> list[Generated]:
     """Render everything; raises ConfigError with what any generator finds, once."""
-    found: set[Problem] = set()
-    rendered = list(_each(packages, found))
-    if found:
-        raise ConfigError(found)
-    return rendered
-
-
-def _each(packages: Iterable[str], found: set[Problem]) -> Iterator[Generated]:
+    rendered: list[Generated] = []
+    problems: list[Problem] = []
     for name in packages:
-        try:
-            yield import_module(f"{name}.__main__").generated()
-        except ConfigError as error:
-            found.update(error.problems)
+        with gathering(problems):
+            rendered.append(import_module(f"{name}.__main__").generated())
+    if problems:
+        raise ConfigError(set(problems))
+    return rendered
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from contract.config import ConfigError, exit_with
+from contract.config import ConfigError, Problem, exit_with, gathering
 from contract.generated import Generated, add_check, finish
 from rules import (
     conventions,
@@ -22,6 +22,9 @@ from rules import (
     unit_tests,
     yaml_text,
 )
+from rules.links import Links
+from rules.pack import Pack
+from rules.slos import Objective
 
 HERE = Path("rules")
 SCHEMA = HERE / "policy.schema.json"
@@ -42,9 +45,7 @@ class Sources:
 
 def files(sources: Sources, out: Path) -> dict[Path, str]:
     """Return every generated file with its text; raises ConfigError."""
-    read, addresses, objectives = pack.read(sources.policies), links.read(sources.links), slos.read(sources.slos)
-    if sources.environment:
-        read = environments.apply(read, sources.environment)
+    read, addresses, objectives = _read(sources)
     # The cases and inhibitions of the whole pack do not fit one with overrides.
     skipped = ("untested", "unknown_inhibition") if sources.environment else ()
     if found := list(lint.problems(facts.gather(read, sources.root, objectives), skipped)):
@@ -62,6 +63,22 @@ def files(sources: Sources, out: Path) -> dict[Path, str]:
         name: conventions.GENERATED_BY.format(source=origin.get(Path(name).name, "rules/*.yaml")) for name in contents
     }
     return {out / name: yaml_text.dump(value, head[name]) for name, value in contents.items()}
+
+
+def _read(sources: Sources) -> tuple[Pack, Links, Mapping[str, Objective]]:
+    problems: list[Problem] = []
+    read = addresses = objectives = None
+    with gathering(problems):
+        read = pack.read(sources.policies)
+        if sources.environment:
+            read = environments.apply(read, sources.environment)
+    with gathering(problems):
+        addresses = links.read(sources.links)
+    with gathering(problems):
+        objectives = slos.read(sources.slos)
+    if read is None or addresses is None or objectives is None:
+        raise ConfigError(problems)
+    return read, addresses, objectives
 
 
 def generated(sources: Sources = Sources(), out: Path | None = None) -> Generated:

@@ -10,6 +10,7 @@ from contract.config import Model
 from contract.fields import PositiveDuration, format_duration
 from rules import slos
 from rules.comparison import Comparison, format_number
+from rules.selector import Selector
 
 Labels = tuple[str, ...]
 Count = Annotated[float, Field(gt=0)]
@@ -28,7 +29,7 @@ class Threshold(Comparison):
 class Counted(Comparison):
     """How often something happened within a window, summed first, then compared; whole events."""
 
-    of: str
+    of: Selector
     over: PositiveDuration
     by: Labels = ()
 
@@ -40,8 +41,8 @@ class Counted(Comparison):
 class Ratio(Comparison):
     """A part of a whole, both summed over a window; nothing is said below a minimum of events."""
 
-    part: str
-    whole: str
+    part: Selector
+    whole: Selector
     over: PositiveDuration
     by: Labels = ()
     minimum_events: Count
@@ -64,7 +65,7 @@ class Ratio(Comparison):
 class Quantile(Comparison):
     """A quantile of a histogram over a window; `of` selects its buckets."""
 
-    of: str
+    of: Selector
     quantile: Annotated[float, Field(gt=0, lt=1)]
     over: PositiveDuration
     by: Labels = ()

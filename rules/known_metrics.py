@@ -5,10 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import TypeAdapter
-
-from contract.config import Model
+from contract.config import Model, load
 from contract.metric import Kind, Metric
 from contract.metrics import CATALOGUE
 
@@ -54,9 +51,13 @@ class _Foreign(Model):
     maximum: float | None = None
 
 
+class _File(Model):
+    metrics: dict[str, _Foreign]
+
+
 def read(file: Path, recorded: Iterable[Mapping[str, Any]] = ()) -> dict[str, Series]:
-    """Return every known series by name."""
-    foreign = TypeAdapter(dict[str, _Foreign]).validate_python(yaml.safe_load(file.read_text(encoding="utf-8")))
+    """Return every known series by name; raises ConfigError."""
+    foreign = load(file, _File).config.metrics
     ours = (series for metric in CATALOGUE.values() for series in _of(metric))
     theirs = (_series(name, each.kind, each.labels, maximum=each.maximum) for name, each in foreign.items())
     rules = (Series(rule["record"], Kind.GAUGE, frozenset(rule.get("labels", ()))) for rule in recorded)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract import yaml_source
-from contract.config import ConfigError, Finding, Problem, load
+from contract.config import ConfigError, Finding, Problem, gathering, load
 from rules.policy import Policy, PolicyFile
 
 
@@ -24,19 +24,29 @@ class Pack:
 
 
 def read(folder: Path) -> Pack:
-    """Read every policy file of a folder; raises ConfigError with the problems of all of them."""
-    problems: list[Problem] = []
+    """Read every policy file of a folder; raises ConfigError with the problems of all of them.
+
+    Hidden files are passed over, as editors and Kubernetes leave them there; any other that is not read is refused.
+    """
+    present = sorted(path for path in folder.glob("*") if not path.name.startswith("."))
+    problems = [_stray(path) for path in present if path.suffix != ".yaml"]
     policies: list[Policy] = []
-    for file in sorted(folder.glob("*.yaml")):
-        try:
+    for file in (path for path in present if path.suffix == ".yaml"):
+        with gathering(problems):
             policies += _read_file(file, taken={policy.name: policy.file for policy in policies})
-        except ConfigError as error:
-            problems += error.problems
     if not policies and not problems:
         problems.append(Problem(str(folder), 1, "", "there is no policy file here", "check the path"))
     if problems:
         raise ConfigError(problems)
     return Pack(tuple(policies))
+
+
+def _stray(path: Path) -> Problem:
+    if path.is_dir():
+        return Problem(str(path), 1, "", "a folder among the policies is not read", "move its files up, or it away")
+    if path.suffix.lower() in (".yml", ".yaml"):
+        return Problem(str(path), 1, "", "policies in it are not read", f"rename it to {path.stem}.yaml")
+    return Problem(str(path), 1, "", "no policy file", "move it away; a policy file is named NAME.yaml")
 
 
 def _read_file(file: Path, taken: dict[str, Path]) -> Iterable[Policy]:

@@ -1,9 +1,11 @@
 """What an expression uses and which labels come out of it; pure functions over the parsed tree."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import promql_parser
 from promql_parser import (
     AggModifierType,
     AggregateExpr,
@@ -15,7 +17,6 @@ from promql_parser import (
     SubqueryExpr,
     UnaryExpr,
     VectorSelector,
-    parse,
 )
 
 __all__ = [
@@ -36,6 +37,10 @@ __all__ = [
     "walk",
 ]
 
+LONGEST = 10_000
+DEEPEST = 200
+"""Characters and levels beyond which an expression is refused: the parser recurses for as long as its stack lasts."""
+_SIGNS = re.compile(r"(?:[-+]\s*){20}")
 COMPARISONS = frozenset({">", "<", ">=", "<=", "==", "!="})
 _SET_OPERATORS = frozenset({"and", "or", "unless"})
 
@@ -75,6 +80,20 @@ class Comparison:
 
 
 _OPERATORS = {"MatchOp.Equal": "=", "MatchOp.NotEqual": "!=", "MatchOp.Re": "=~", "MatchOp.NotRe": "!~"}
+
+
+def parse(text: str) -> Any:
+    """Return the tree of an expression; raises ValueError for what is no PromQL, and for what nobody can read."""
+    if len(text) > LONGEST or _SIGNS.search(text):
+        raise ValueError(f"longer than {LONGEST} characters, or full of signs")
+    tree = promql_parser.parse(text)
+    try:
+        is_too_deep = any(len(above) > DEEPEST for _, above in walk(tree))
+    except RecursionError:
+        is_too_deep = True
+    if is_too_deep:
+        raise ValueError(f"nested deeper than {DEEPEST} levels")
+    return tree
 
 
 def _is_plain(value: str) -> bool:

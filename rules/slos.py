@@ -8,11 +8,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from contract.config import Finding, Model, load
 from contract.fields import format_duration, parse_duration
+from rules import conventions
 from rules.comparison import Number, format_number
+from rules.selector import Selector
 
 BUDGET_WINDOW = "30d"
 RECORDED_EVERY = "1m"
@@ -44,14 +46,14 @@ class Objective(Model):
     """A share of events that must be good."""
 
     objective: Annotated[Number, Field(gt=0, lt=1)]
-    good: str
-    all: str
+    good: Selector
+    all: Selector
     minimum_events: Annotated[float, Field(gt=0)]
     """Nothing is said about a window with fewer events."""
 
 
 class _File(Model):
-    objectives: dict[str, Objective]
+    objectives: dict[Annotated[str, StringConstraints(pattern=f"^{conventions.POLICY_NAME}$")], Objective]
 
 
 def read(file: Path) -> dict[str, Objective]:
