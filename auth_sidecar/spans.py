@@ -1,9 +1,9 @@
 """What the sidecar's spans say, by the OpenTelemetry conventions for MCP, and how their context is handed on.
 
-Only closed vocabularies and names of the configuration enter a span: no token, no argument, no address, no subject.
+Only closed vocabularies and names of the configuration enter a span: no token, no argument, no address of a
+client, no subject; of ids only integers and UUIDs.
 """
 
-import re
 import time
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -12,13 +12,11 @@ import orjson
 
 from auth_sidecar.decision import FORWARD, Ask, Decision, Endpoint
 from auth_sidecar.operations import Action, MessageId
-from contract.tracing import TRACEPARENT, Attribute, Span, Tracer
+from contract.tracing import REQUEST_ID, TRACEPARENT, Attribute, Span, Tracer, plain_id
 
 SIGNED = ("content-digest", "digest", "repr-digest", "signature")
 """Headers that vouch for the bytes of a body, which is then not touched (RFC 9530, RFC 9421)."""
 TOOL_CALL = "tools/call"
-_PLAIN_ID = re.compile(r"[0-9A-Za-z-]{1,36}")
-"""Numbers and UUIDs; longer or other ids may be anything that a client has put there."""
 
 
 class Operation(NamedTuple):
@@ -44,7 +42,7 @@ class Operation(NamedTuple):
             "mcp.protocol.version": self.version,
             "error.type": self.error_type,
             "rpc.response.status_code": self.status_code,
-            "jsonrpc.request.id": _plain(message_id),
+            REQUEST_ID: plain_id(message_id),
             "network.transport": "tcp",
             "lookout.agent": endpoint.agent,
             "lookout.agent_type": endpoint.agent_type,
@@ -95,8 +93,3 @@ def handed_on(body: bytes, action: Action, span: Span, headers: Mapping[str, str
 def _stated(body: bytes) -> object:
     # The original was read strictly (no key twice) before the decision, so that only one value can be meant.
     return orjson.loads(body)["params"]["_meta"][TRACEPARENT]
-
-
-def _plain(message_id: MessageId) -> str:
-    text = "" if message_id is None else str(message_id)
-    return text if _PLAIN_ID.fullmatch(text) else ""

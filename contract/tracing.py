@@ -26,6 +26,8 @@ TRACEPARENT = "traceparent"
 """The header, and the bare key of `params._meta` (MCP 2026-07-28, SEP-414), that carry the context."""
 CLOSE_SECONDS = 3.0
 """How long the end of a service may wait for its last spans to be sent."""
+REQUEST_ID = "jsonrpc.request.id"
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _LOW_64 = (1 << 64) - 1
 
@@ -47,6 +49,15 @@ def parse(traceparent: object) -> Parent | None:
         return None
     trace_id, span_id = int(match[2], 16), int(match[3], 16)
     return Parent(trace_id, span_id, bool(int(match[4], 16) & 1)) if trace_id and span_id else None
+
+
+def plain_id(message_id: object) -> str:
+    """Return a request's id as a span may carry it: an integer or a UUID (RFC 9562) as text, else nothing.
+
+    Clients choose ids: any other text may be a name, an address or a key.
+    """
+    is_plain = type(message_id) is int or (isinstance(message_id, str) and _UUID.fullmatch(message_id))
+    return str(message_id) if is_plain else ""
 
 
 class Span:

@@ -6,6 +6,7 @@ Endpoint, headers, protocol, time-outs and queue follow the OTEL_* variables of 
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -20,7 +21,7 @@ from opentelemetry.trace.status import Status, StatusCode
 
 from contract.instruments import Instruments
 from contract.log import RateLimit
-from contract.tracing import Parent, Span
+from contract.tracing import REQUEST_ID, Parent, Span, plain_id
 from contract.web import release
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ _KINDS = {"server": trace.SpanKind.SERVER, "client": trace.SpanKind.CLIENT, "int
 _SAMPLED = trace.TraceFlags(trace.TraceFlags.SAMPLED)
 _QUEUED = trace.SpanContext(1, 1, is_remote=False, trace_flags=_SAMPLED)
 """The queue asks whether a span is sampled, and nothing else."""
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
 _FAILED = Status(StatusCode.ERROR)
 _UNSET: Any = None
 """What the encoder leaves out; `Status(StatusCode.UNSET)` says the same at a price."""
@@ -158,15 +160,19 @@ class OtlpOutlet(SpanProcessor):
 
 
 def _without_words(span: ReadableSpan) -> ReadableSpan:
-    """Return a span without exceptions and descriptions: libraries put texts there that may quote what was sent."""
-    if not span.events and not span.status.description:
+    """Return a span without what may quote a caller: exceptions, descriptions, ids that are no number and no UUID."""
+    attributes = dict(span.attributes or {})
+    named = str(attributes.pop(REQUEST_ID, ""))
+    # Libraries write numbers as text too.
+    shown = plain_id(int(named) if _NUMBER.fullmatch(named) else named)
+    if not span.events and not span.status.description and shown == named:
         return span
     return ReadableSpan(
         span.name,
         span.context,
         span.parent,
         span.resource,
-        span.attributes,
+        {**attributes, REQUEST_ID: shown} if shown else attributes,
         kind=span.kind,
         status=Status(span.status.status_code),
         start_time=span.start_time,

@@ -123,6 +123,26 @@ def test_a_context_of_this_and_of_a_later_version_is_a_parent() -> None:
 
 
 @pytest.mark.parametrize(
+    ("message_id", "shown"),
+    [
+        (7, "7"),
+        (-7, "-7"),
+        ("550e8400-e29b-41d4-a716-446655440000", "550e8400-e29b-41d4-a716-446655440000"),
+        ("550E8400-E29B-41D4-A716-446655440000", "550E8400-E29B-41D4-A716-446655440000"),
+        ("550e8400e29b41d4a716446655440000", ""),
+        ("550e8400-e29b-41d4-a716-446655440000\n", ""),
+        ("alice-smith", ""),
+        ("15551234567", ""),
+        (True, ""),
+        (7.5, ""),
+        (None, ""),
+    ],
+)
+def test_an_id_is_shown_when_it_is_an_integer_or_a_uuid(message_id: object, shown: str) -> None:
+    assert tracing.plain_id(message_id) == shown
+
+
+@pytest.mark.parametrize(
     ("name", "share", "expected"),
     [
         ("", "", Sampling(True, 1 << 64)),

@@ -63,6 +63,11 @@ async def test_a_probe_is_a_trace_and_the_exemplar_of_its_latency(
     assert discovery.parent_id == well.span_id
     assert discovery.attributes["mcp.protocol.version"] == "2026-07-28"
     assert discovery.attributes["http.response.status_code"] == 200
+    assert discovery.attributes["server.address"] == "127.0.0.1"
+    assert discovery.attributes["server.port"] == int(agent.split(":")[2].partition("/")[0])
+    assert not [
+        name for span in receiver.spans for name in span.attributes if name.startswith(("client.", "network.peer."))
+    ]
     assert gone.attributes["error.type"] == gone.attributes["lookout.probe.outcome"] == "connect_error"
     families = {family.name: family for family in text_string_to_metric_families(text)}  # type: ignore[no-untyped-call]
     seen = {s.exemplar.labels["trace_id"] for s in families["mcp_agent_probe_latency_seconds"].samples if s.exemplar}

@@ -55,10 +55,13 @@ async def agents(tmp_path: Path, receiver: Receiver) -> AsyncIterator[dict[str, 
         yield running
 
 
-async def call(sidecar: Sidecar, query: object, *, client: Tracer | None = None, **more: str) -> dict[str, Any]:
+async def call(
+    sidecar: Sidecar, query: object, *, client: Tracer | None = None, message_id: object = 1, **more: str
+) -> dict[str, Any]:
     """Call a tool of a demo agent, as a traced client does or as one that knows nothing of traces."""
     with spanning(client, "tools/call search_knowledge", "client"):
         headers, body = wire.request("search_knowledge", {"query": query, "limit": 3}, "test")
+        body["id"] = message_id
         headers |= {"Authorization": f"Bearer {mint()}", **more}
         async with (
             aiohttp.ClientSession() as session,
@@ -135,6 +138,22 @@ async def test_no_token_argument_or_secret_reaches_the_receiver(
     everything = b"".join(receiver.bodies)
     assert SECRET.encode() not in everything
     assert token.rpartition(".")[2].encode() not in everything
+
+
+async def test_an_id_that_is_no_number_and_no_uuid_reaches_no_span(
+    start_sidecar: sidecars.Start, make_tracer: MakeTracer, receiver: Receiver, agents: dict[str, str]
+) -> None:
+    sidecar = await traced_sidecar(start_sidecar, make_tracer, agents["knowledge_base-1"])
+    secrets = [SECRET, "alice-smith", "AKIAIOSFODNN7EXAMPLE", "ssn-078-05-1120"]
+    known = "550e8400-e29b-41d4-a716-446655440000"
+    for message_id in (*secrets, known, 7):
+        await call(sidecar, "x", message_id=message_id)
+    await receiver.until(lambda: len(receiver.named("tools/call search_knowledge")) == 12)
+    for service in ("sidecar", "agents"):
+        shown = [span.attributes for span in receiver.named("tools/call search_knowledge", service)]
+        assert {said.get("jsonrpc.request.id") for said in shown} == {None, known, "7"}
+    everything = b"".join(receiver.bodies)
+    assert not [secret for secret in secrets if secret.encode() in everything]
 
 
 async def test_a_caller_without_context_in_the_body_is_followed_by_its_header(
