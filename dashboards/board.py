@@ -50,6 +50,8 @@ def render(board: Board) -> str:
     for variable in (variables.data_source(), *board.filters):
         builder.with_variable(variable)
     model = builder.build()
+    for built in (model.templating.list_val if model.templating else None) or ():
+        built.auto = built.auto_min = built.auto_count = None  # of intervals, which none of these is
     model.panels = list(_placed(board))
     model.annotations = models.AnnotationContainer(annotations.common())
     return json.dumps(model, cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

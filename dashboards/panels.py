@@ -18,6 +18,7 @@ from grafana_foundation_sdk.builders import (
 )
 from grafana_foundation_sdk.models import common as shapes
 from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models import table as tables
 from grafana_foundation_sdk.models import timeseries as graphs
 from grafana_foundation_sdk.models.dashboard import FieldColorModeId as ColourMode
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
@@ -226,7 +227,10 @@ def rows(
         builder.with_target(_target(query, index).format(PromQueryFormat.TABLE).instant())
     for column in columns:
         builder.override_by_name(column.title, fields.column_properties(column))
-    return Panel(about, builder.build(), width=24, height=7)
+    model = builder.build()
+    if isinstance(model.options, tables.Options):
+        model.options.footer = None  # which Grafana 12.3 and later do not have
+    return Panel(about, model, width=24, height=7)
 
 
 def place_legend(panel: Panel) -> None:

@@ -1,5 +1,5 @@
 """The real programs that tests run: Prometheus and its relatives of both supported ends, a legacy MCP SDK, proxies,
-schemas of the Prometheus operator.
+schemas of the Prometheus operator, packages of npm.
 
 `python -m tests.tools` fetches all of them ahead of the tests.
 """
@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -72,23 +73,42 @@ def operator_schemas() -> dict[str, Any]:
     return schemas
 
 
+def node_modules(folder: str, *wanted: str) -> Path:
+    """Return where these packages of npm are, installed where they are missing; skips the test where npm is missing."""
+    if shutil.which("npm") is None:
+        pytest.skip(f"{wanted[0]} is installed with npm, and this machine has none")
+    place = LEGACY_VENV.with_name(folder)
+    _complete(place, wanted, _install)
+    return place / "node_modules"
+
+
 def _environment(folder: Path, wanted: tuple[str, ...]) -> Path:
     """Return the programs of an environment with these packages, made where it is missing."""
-    folder.parent.mkdir(exist_ok=True)
-    made_from = folder / "made-from.txt"  # written last: what it names is complete
-    with packages.lock(folder.with_suffix(".lock")):
-        if not made_from.exists() or made_from.read_text(encoding="utf-8") != repr(wanted):
-            _make(folder, wanted)
-            made_from.write_text(repr(wanted), encoding="utf-8")
+    _complete(folder, wanted, _make)
     return folder / "bin"
 
 
+def _complete(folder: Path, wanted: tuple[str, ...], make: Callable[[Path, tuple[str, ...]], None]) -> None:
+    """Make a folder anew where it does not have what is wanted."""
+    made_from = folder / "made-from.txt"  # written last: what it names is complete
+    with packages.lock(folder.with_suffix(".lock")):
+        if not made_from.exists() or made_from.read_text(encoding="utf-8") != repr(wanted):
+            print(f"tools: making {folder} with {', '.join(wanted)}", file=sys.stderr, flush=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder, wanted)
+            made_from.write_text(repr(wanted), encoding="utf-8")
+
+
 def _make(folder: Path, wanted: tuple[str, ...]) -> None:
-    print(f"tools: making {folder} with {', '.join(wanted)}", file=sys.stderr, flush=True)
-    shutil.rmtree(folder, ignore_errors=True)
     venv.create(folder, with_pip=True)
     options = ["--quiet", "--disable-pip-version-check", "--no-cache-dir"]
     subprocess.run([str(folder / "bin" / "python"), "-m", "pip", "install", *options, *wanted], check=True)
+
+
+def _install(folder: Path, wanted: tuple[str, ...]) -> None:
+    folder.mkdir(parents=True)
+    options = ["--silent", "--no-audit", "--no-fund", "--prefix", str(folder)]
+    subprocess.run(["npm", "install", *options, *wanted], check=True)
 
 
 def fetch_all() -> None:

