@@ -1,4 +1,4 @@
-"""What Alertmanager says, read into values: the body of its webhook (version 4) and its list of alerts.
+"""What Alertmanager says, read into values: the body of its webhook (version 4) its list of alerts, and its groups.
 
 Both come from outside: everything is bounded, and each alert is read for itself, so that an odd one hides no other.
 """
@@ -64,6 +64,21 @@ def of_list(body: bytes) -> Read:
     return _each(_json(body), _of_listing)
 
 
+def muted(body: bytes) -> frozenset[str]:
+    """Return the fingerprints of GET /api/v2/alerts/groups that are muted in every group. Raises MalformedError.
+
+    `mutedBy` is new in Alertmanager 0.28; older ones say of nothing that it is muted.
+    """
+    silent, heard = set[str](), set[str]()
+    try:
+        for group in _json(body):
+            for item in group["alerts"]:
+                (silent if item["status"].get("mutedBy") else heard).add(item["fingerprint"])
+    except (AttributeError, KeyError, TypeError) as error:
+        raise MalformedError(f"not a list of groups: {error}") from None
+    return frozenset(silent - heard)
+
+
 def _each(found: Any, read: Callable[[dict[str, Any], list[str]], Alert]) -> Read:
     if not isinstance(found, list) or len(found) > MAX_ALERTS:
         raise MalformedError(f"not a list of at most {MAX_ALERTS}")
@@ -92,7 +107,7 @@ def _of_listing(item: dict[str, Any], problems: list[str]) -> Alert:
     names = [each.get("name") for each in receivers if isinstance(each, dict)] if isinstance(receivers, list) else []
     return Alert(
         **_shared(item, problems),
-        is_suppressed=state == "suppressed" or (isinstance(status, dict) and bool(status.get("mutedBy"))),
+        is_suppressed=state == "suppressed",
         receivers=tuple(dict.fromkeys(name for name in names if isinstance(name, str))),
     )
 

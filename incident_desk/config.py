@@ -4,7 +4,7 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from contract import networks
 from contract.config import Loaded, Model, load
@@ -17,6 +17,10 @@ LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 def _split(value: object) -> object:
     return value.split() if isinstance(value, str) else value
+
+
+def _without_slash(urls: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(url.rstrip("/") for url in urls))
 
 
 def _network(value: object) -> object:
@@ -32,6 +36,10 @@ Networks = Annotated[tuple[Annotated[networks.Network, BeforeValidator(_network)
 """Networks as a list, or in one text with blanks between them, as an environment variable holds them."""
 
 
+Urls = Annotated[tuple[HttpUrl, ...], BeforeValidator(_split), AfterValidator(_without_slash), Field(min_length=1)]
+"""URLs as a list, or in one text with blanks between them; what is appended begins with a slash."""
+
+
 class Webhook(Model):
     """How Alertmanager tells the desk."""
 
@@ -40,9 +48,9 @@ class Webhook(Model):
 
 
 class Alertmanager(Model):
-    """The Alertmanager that is asked for the state of alerts and told of escalations."""
+    """The Alertmanager that is asked for the state of alerts and told of escalations, or all members of a cluster."""
 
-    url: HttpUrl
+    urls: Urls
     public_url: HttpUrl | None = None
     receiver: str = "incident-desk"
     """The desk's own name among the receivers."""

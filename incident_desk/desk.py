@@ -9,8 +9,8 @@ from typing import Any
 
 import aiohttp
 
-from incident_desk import alertmanager_api, escalation
-from incident_desk.alertmanager_api import UnreachableError
+from incident_desk import escalation
+from incident_desk.alertmanager_api import Alertmanagers, UnreachableError
 from incident_desk.alerts import Odd
 from incident_desk.config import Settings
 from incident_desk.incident import Alert, Begun, Incident, acknowledged, follow, is_skewed, observed, resolved
@@ -43,7 +43,7 @@ class Desk:
         self.problem = ""
         """Why Alertmanager could not be asked last time."""
         self.has_asked = False
-        self._session = session
+        self._alertmanagers = Alertmanagers(session)
         self._missing: dict[int, float] = {}
         self._noted: set[Odd] = set()
         self._has_looked_back = False
@@ -117,14 +117,13 @@ class Desk:
                 await part()
             except UnreachableError as error:
                 problems.append(str(error))
-                logger.warning("Alertmanager does not answer", extra={"problem": problems[-1]})
         self.problem = "; ".join(problems)
         self._settle()
 
     async def _look(self) -> None:
-        api, asked = self.settings.desk.alertmanager, self.clock()
+        asked = self.clock()
         try:
-            read = await self._counted("read", alertmanager_api.read(self._session, api.url, api.timeout))
+            read = await self._counted("read", self._alertmanagers.read(self.settings.desk.alertmanager))
         finally:
             self.has_asked = True
         self.note(read.odd)
@@ -204,8 +203,7 @@ class Desk:
                         told.append(escalation.alert(incident, begun, public_url, now))
                         over += [] if is_due else [(incident, begun)]
         if told:
-            api = self.settings.desk.alertmanager
-            await self._counted("post", alertmanager_api.post(self._session, api.url, api.timeout, told))
+            await self._counted("post", self._alertmanagers.post(self.settings.desk.alertmanager, told))
         with self.store.transaction():
             for incident, begun in over:
                 self.store.save_stage(incident, replace(begun, is_live=False))

@@ -98,7 +98,8 @@ def follow(last: Incident | None, alert: Alert, now: float, grace: float) -> Inc
     What comes back within the grace, or was never away, goes on as the same incident, acknowledgement included.
     """
     if alert.ended is not None:
-        is_about_it = last is not None and last.is_open and alert.started >= last.fired
+        # A start may go back: of several Prometheis that send the alert, Alertmanager keeps the earliest.
+        is_about_it = last is not None and last.is_open and max(alert.started, alert.ended) >= last.fired
         return resolved(last, alert.ended, now) if last and is_about_it else None
     if last is None:
         return _opened(alert, now)

@@ -15,7 +15,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from contract.instruments import Instruments
-from contract.web import Reloader, serve
+from contract.web import Reloader, Server, serve
 from incident_desk.app import make_app
 from incident_desk.config import load_settings
 from incident_desk.desk import Desk
@@ -76,6 +76,8 @@ class World:
     now: float = NOW
     held: dict[str, str] = field(default_factory=dict)
     """State of each alert that it holds, by fingerprint."""
+    muted: set[str] = field(default_factory=set)
+    """Fingerprints that a time interval mutes."""
     odd: list[Any] = field(default_factory=list)
     """Entries of its list besides."""
     is_down: bool = False
@@ -97,6 +99,16 @@ class World:
             for name, state in self.held.items()
         ]
         return web.json_response([*self.odd, *held], status=self.list_status)
+
+    async def handle_groups(self, request: web.Request) -> web.Response:
+        """Answer as Alertmanager does to whoever asks for the groups of the desk's receiver."""
+        assert request.query["receiver"] == r"incident\-desk"
+        if self.is_down:
+            return web.Response(status=503)
+        statuses = {name: {"mutedBy": ["night"] if name in self.muted else []} for name in self.held}
+        return web.json_response(
+            [{"alerts": [{"fingerprint": name, "status": status}]} for name, status in statuses.items()]
+        )
 
     def told(self) -> list[tuple[str, bool]]:
         """Return the stages of the last post, and whether each fires."""
@@ -141,11 +153,8 @@ class Running:
 async def running(folder: Path, world: World | None = None, **changes: Any) -> AsyncIterator[Running]:
     """Run a desk below a folder; what it kept there before is there again."""
     world = world or World()
-    app = web.Application()
-    app.router.add_route("*", "/api/v2/alerts", world.handle)
-    alertmanager = await serve(app, drain_seconds=0.1)
-    world.url = alertmanager.url
-    file = write(folder, {"alertmanager": {"url": world.url}, **changes})
+    alertmanager = await alertmanager_of(world)
+    file = write(folder, {"alertmanager": {"urls": world.url}, **changes})
     instruments = Instruments(CollectorRegistry(), "incident_desk")
     reloader = Reloader(lambda: load_settings(file), instruments)
     store = Store(reloader.current.desk.database)
@@ -160,6 +169,16 @@ async def running(folder: Path, world: World | None = None, **changes: Any) -> A
             await server.close()
             await alertmanager.close()
             store.close()
+
+
+async def alertmanager_of(world: World) -> Server:
+    """Start a world's Alertmanager."""
+    app = web.Application()
+    app.router.add_route("*", "/api/v2/alerts", world.handle)
+    app.router.add_get("/api/v2/alerts/groups", world.handle_groups)
+    server = await serve(app, drain_seconds=0.1)
+    world.url = server.url
+    return server
 
 
 def write(folder: Path, changes: dict[str, Any]) -> Path:

@@ -56,6 +56,13 @@ def test_a_late_message_about_an_earlier_end_does_not_end_what_has_come_back() -
     assert follow(back, alert(started=NOW, ended=NOW + 50), NOW + 110, GRACE) is None
 
 
+def test_the_end_of_what_several_prometheis_sent_is_taken_though_its_start_went_back() -> None:
+    again = follow(incident(), alert(started=NOW - 30), NOW + 10, GRACE)
+    ended = follow(again or incident(), alert(started=NOW - 30, ended=NOW + 60), NOW + 70, GRACE)
+    assert ended is not None
+    assert (ended.id, ended.resolved) == (1, NOW + 60)
+
+
 @pytest.mark.parametrize(
     ("started", "ended", "wanted"),
     [

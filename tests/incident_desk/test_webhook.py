@@ -145,12 +145,6 @@ def test_times_have_nanoseconds_and_zones() -> None:
     assert found.started == pytest.approx(NOW + 0.123456)
 
 
-def test_the_list_tells_who_is_told_and_what_is_silenced_or_muted() -> None:
-    item = {**GOOD["alerts"][0], "receivers": [{"name": "slack"}], "status": {"state": "active", "mutedBy": ["night"]}}
-    [muted], _ = of_list(json.dumps([item]).encode())
-    assert (muted.is_suppressed, muted.receivers, muted.ended) == (True, ("slack",), None)
-
-
 LISTED = {**ODD, "nothing odd": {}, "a state that is none": {"status": "active"}, "no receivers": {"receivers": 7}}
 
 
