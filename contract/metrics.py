@@ -241,6 +241,11 @@ _INCIDENTS = (
         result=words_of(words.WebhookResult),
     ),
     counter(
+        "mcp_incident_write_errors_total",
+        "Notifications, acknowledgements and looks at what is due that failed because of the database.",
+        "incident_desk",
+    ),
+    counter(
         "mcp_incident_odd_alerts_total",
         "Readings of alerts that are too large or malformed, by whether the rest of it was taken.",
         "incident_desk",

@@ -127,6 +127,7 @@ def setup_admin(
     registry: CollectorRegistry,
     instruments: Instruments,
     is_ready: Callable[[], bool],
+    problem: Callable[[], str] = lambda: "",
     reloader: Reloader[C] | None = None,
     extra_metrics: Callable[[], bytes] | None = None,
     before_metrics: Callable[[], Awaitable[None]] | None = None,
@@ -135,8 +136,9 @@ def setup_admin(
 ) -> None:
     """Add /metrics, /-/healthy, /-/ready and POST /-/reload to an application.
 
-    `extra_metrics` returns text exposition of families that are not on the registry; `before_metrics` is awaited first;
-    `refuses` says who may not reload. With `has_exemplars` a scraper that asks for it gets OpenMetrics, which has them.
+    `problem` says in a line what keeps a service that was ready from being so. `extra_metrics` returns text exposition
+    of families that are not on the registry; `before_metrics` is awaited first; `refuses` says who may not reload.
+    With `has_exemplars` a scraper that asks for it gets OpenMetrics, which has them.
     """
     instruments.gauge("mcp_build_info").labels(instruments.service, release()).set(1)
     instruments.counter("mcp_trace_spans_total")  # at 0 while tracing is off
@@ -153,7 +155,8 @@ def setup_admin(
         return web.Response(text="healthy\n")
 
     async def ready(_request: web.Request) -> web.Response:
-        return web.Response(text="ready\n") if is_ready() else web.Response(text="not ready\n", status=503)
+        reason = problem() or ("" if is_ready() else "not ready")
+        return web.Response(text=f"{reason}\n", status=503) if reason else web.Response(text="ready\n")
 
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/-/healthy", healthy)

@@ -96,6 +96,20 @@ def requests_sent() -> Panel:
     return stack(about, query, unit="ops", legends=("success", "failure"))
 
 
+def trouble() -> Panel:
+    """What the desk could not take or keep."""
+    about = About(
+        "What the desk could not take or keep",
+        "Within each interval: uses of its database that failed, and readings of alerts that were cut or skipped.",
+        NOT_INSTALLED,
+        Empty.WHEN_UNUSED,
+    )
+    errors = "sum(round(increase(mcp_incident_write_errors_total[$__rate_interval])))"
+    odd = "sum by (handling) (round(increase(mcp_incident_odd_alerts_total[$__rate_interval])))"
+    queries = Query(errors, "database failed"), Query(odd, "alert {{handling}}")
+    return stack(about, *queries, unit="none", legends=("database failed", "alert cut", "alert skipped"))
+
+
 def _mean(stage: str, *by: str) -> str:
     group = f" by ({', '.join(by)})" if by else ""
     took, counted = (

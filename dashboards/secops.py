@@ -25,7 +25,7 @@ def board(limits: Limits) -> Board:
             Row([firing_list(limits)], "Open"),
             Row([fired(), firing_history().sized(7), notifications().sized(7)], "Past"),
             Row(_incidents(), "Incidents"),
-            Row([incidents.notifications_taken(), incidents.requests_sent()], "Incident desk"),
+            Row(_desk(), "Incident desk"),
         ],
     )
 
@@ -38,6 +38,11 @@ def _incidents() -> list[Panel]:
         incidents.by_severity(),
         incidents.escalations(),
     ]
+
+
+def _desk() -> list[Panel]:
+    panels = incidents.notifications_taken(), incidents.requests_sent(), incidents.trouble()
+    return [panel.sized(8) for panel in panels]
 
 
 def security_alerts() -> Panel:

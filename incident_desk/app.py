@@ -2,9 +2,9 @@
 
 import hmac
 import logging
-import sqlite3
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from contract.instruments import Instruments
 from contract.pages.layout import secured
@@ -14,6 +14,7 @@ from incident_desk.alerts import MalformedError, of_webhook
 from incident_desk.config import Settings
 from incident_desk.desk import Desk
 from incident_desk.pages import DeskPages
+from incident_desk.store import StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -22,12 +23,13 @@ MAX_FORM_BYTES = 1024 * 1024
 
 def make_app(desk: Desk, instruments: Instruments, reloader: Reloader[Settings]) -> web.Application:
     """Return the application of a running desk."""
-    app = web.Application(middlewares=[secured(forms=True)], client_max_size=MAX_FORM_BYTES)
+    app = web.Application(middlewares=[secured(forms=True), _explained], client_max_size=MAX_FORM_BYTES)
     setup_admin(
         app,
         registry=instruments.registry,
         instruments=instruments,
         is_ready=lambda: desk.has_asked,
+        problem=lambda: desk.unwritten,
         reloader=reloader,
     )
 
@@ -41,6 +43,16 @@ def make_app(desk: Desk, instruments: Instruments, reloader: Reloader[Settings])
     app.router.add_post("/alerts", alerts)
     DeskPages(desk).setup(app)
     return app
+
+
+@web.middleware
+async def _explained(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except StoreError as error:
+        what = "Nothing was stored" if request.method == "POST" else "Incidents cannot be shown"
+        mend = "tell whoever runs the incident desk, and until then call by hand whom it would call"
+        return web.Response(status=503, text=f"{what}: {error}; {mend}.\n")
 
 
 _STATUS = {
@@ -68,9 +80,11 @@ async def _take(desk: Desk, request: web.Request) -> tuple[WebhookResult, str]:
         desk.take(read.alerts)
     except MalformedError as error:
         return WebhookResult.MALFORMED, str(error)
-    except (sqlite3.Error, OSError, ValueError) as error:
-        logger.exception("a notification could not be kept")
-        return WebhookResult.ERROR, f"could not be kept: {type(error).__name__}"
+    except StoreError as error:
+        return WebhookResult.ERROR, f"could not be kept: {error}"
+    except (OSError, ValueError):
+        logger.exception("the token of the webhook cannot be read")
+        return WebhookResult.ERROR, "the desk has no token to compare with"
     return WebhookResult.ACCEPTED, "taken"
 
 

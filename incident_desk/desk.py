@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from incident_desk.alerts import Odd
 from incident_desk.config import Settings
 from incident_desk.incident import Alert, Begun, Incident, acknowledged, follow, is_skewed, observed, resolved
 from incident_desk.numbers import Numbers
-from incident_desk.store import Store
+from incident_desk.store import Store, StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,9 @@ class Desk:
         self.clock = clock
         self.numbers = numbers
         self.problem = ""
-        """Why Alertmanager could not be asked last time."""
+        """Why Alertmanager could not be asked or told last time."""
+        self.unwritten = ""
+        """Why the database could not be used last time."""
         self.has_asked = False
         self._alertmanagers = Alertmanagers(session)
         self._missing: dict[int, float] = {}
@@ -58,11 +61,9 @@ class Desk:
 
     def take(self, alerts: Iterable[Alert], *, is_found: bool = False) -> None:
         """Keep what alerts say; `is_found` where they were read, not told. On return it is on disk."""
-        now, opened = self.clock(), []
-        with self.store.transaction():
+        now, opened, alerts = self.clock(), [], tuple(alerts)
+        with self._noting(), self.store.transaction():
             for alert in alerts:
-                if is_skewed(alert, now):
-                    self.numbers.clamped()
                 last = self.store.last(alert.fingerprint)
                 changed = follow(last, self._without_own(alert), now, self.settings.desk.grace)
                 if changed and changed.id:
@@ -71,6 +72,8 @@ class Desk:
                     opened.append(self.store.save(replace(changed, is_found=is_found)))
         for incident in opened:
             self.numbers.opened(incident)
+        for _ in filter(lambda alert: is_skewed(alert, now), alerts):
+            self.numbers.clamped()
         self.numbers.are_open(self.store.open())
         self._news.set()
 
@@ -85,7 +88,7 @@ class Desk:
     def acknowledge(self, identities: Iterable[int], by: str) -> list[Incident]:
         """Note who takes incidents on; return those that nobody had yet. On return it is on disk."""
         now, taken = self.clock(), []
-        with self.store.transaction():
+        with self._noting(), self.store.transaction():
             for identity in identities:
                 incident = self.store.get(identity)
                 changed = acknowledged(incident, by, now) if incident else None
@@ -112,13 +115,25 @@ class Desk:
     async def round(self) -> None:
         """Look once at what Alertmanager holds and tell it what is due, also when it could not be asked."""
         problems = list[str]()
-        for part in (self._look, self._tell):
+        for part in (self._look, self._tell, self._settle):
             try:
-                await part()
+                with self._noting():
+                    await part()
             except UnreachableError as error:
                 problems.append(str(error))
+            except StoreError as error:
+                logger.error("the database cannot be used", extra={"problem": str(error)})
         self.problem = "; ".join(problems)
-        self._settle()
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Note and count what the database refuses."""
+        try:
+            yield
+        except StoreError as error:
+            self.unwritten = str(error)
+            self.numbers.unwritten()
+            raise
 
     async def _look(self) -> None:
         asked = self.clock()
@@ -178,39 +193,37 @@ class Desk:
 
     def _begin(self, incidents: Iterable[Incident], held: Container[str]) -> None:
         """Begin the stages that are due; they are on disk before anybody is told."""
-        now = self.clock()
+        now, begun = self.clock(), list[tuple[Incident, str]]()
         with self.store.transaction():
             for incident in incidents:
+                for stage in incident.stages:
+                    if not stage.is_live and escalation.is_due(incident, stage):
+                        self.store.save_stage(incident, replace(stage, is_live=True))
                 due = escalation.next_due(incident, self.settings.escalations.stages(incident.escalation))
                 if due and due.at <= now and incident.fingerprint in held:
                     self.store.save_stage(incident, Begun(due.stage.name, due.stage.channels, now))
-                    self.numbers.escalated(incident, due.stage.name)
-                    extra = {"incident": incident.id, "alert": incident.name, "stage": due.stage.name}
-                    logger.info("escalated", extra=extra)
+                    begun.append((incident, due.stage.name))
+        for incident, name in begun:
+            self.numbers.escalated(incident, name)
+            logger.info("escalated", extra={"incident": incident.id, "alert": incident.name, "stage": name})
 
     async def _tell(self) -> None:
         """Tell Alertmanager of every stage that is due, and of the end of those that no longer are."""
         now, public_url = self.clock(), self.settings.desk.public_url
-        told: list[dict[str, Any]] = []
-        over: list[tuple[Incident, Begun]] = []
+        live = [(incident, each) for incident in self.store.escalated() for each in incident.stages if each.is_live]
+        if not live:
+            return
+        told = [escalation.alert(incident, begun, public_url, now) for incident, begun in live]
+        await self._counted("post", self._alertmanagers.post(self.settings.desk.alertmanager, told))
         with self.store.transaction():
-            for incident in self.store.escalated():
-                for begun in incident.stages:
-                    is_due = escalation.is_due(incident, begun)
-                    if is_due and not begun.is_live:
-                        self.store.save_stage(incident, replace(begun, is_live=True))
-                    if is_due or begun.is_live:
-                        told.append(escalation.alert(incident, begun, public_url, now))
-                        over += [] if is_due else [(incident, begun)]
-        if told:
-            await self._counted("post", self._alertmanagers.post(self.settings.desk.alertmanager, told))
-        with self.store.transaction():
-            for incident, begun in over:
+            for incident, begun in (each for each in live if not escalation.is_due(*each)):
                 self.store.save_stage(incident, replace(begun, is_live=False))
 
-    def _settle(self) -> None:
-        """Count what has ended and not come back, and forget what is too old to be kept."""
+    async def _settle(self) -> None:
+        """Count what has ended and not come back, forget what is too old to be kept, see whether more can be."""
         now, config = self.clock(), self.settings.desk
+        self.store.try_writing(much=bool(self.unwritten))
+        self.unwritten = ""
         with self.store.transaction():
             over = self.store.take_uncounted(now - config.grace)
             self.store.forget(now - config.keep)

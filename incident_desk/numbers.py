@@ -19,6 +19,7 @@ class Numbers:
         self._acknowledge = instruments.histogram("mcp_incident_acknowledge_seconds")
         self._resolve = instruments.histogram("mcp_incident_resolve_seconds")
         self._webhook = instruments.counter("mcp_incident_webhook_requests_total")
+        self._unwritten = instruments.counter("mcp_incident_write_errors_total")
         self._odd = instruments.counter("mcp_incident_odd_alerts_total")
         self._requests = instruments.counter("mcp_incident_alertmanager_requests_total")
         self._clamped = instruments.counter("mcp_incident_times_clamped_total")
@@ -51,6 +52,10 @@ class Numbers:
     def clamped(self) -> None:
         """Count an alert whose times are impossible."""
         self._clamped.inc()
+
+    def unwritten(self) -> None:
+        """Count a change that the database refused."""
+        self._unwritten.inc()
 
     def odd(self, handling: OddAlert) -> None:
         """Count an alert that was cut or skipped."""

@@ -121,7 +121,8 @@ class DeskPages:
         links = [*config.links.items()]
         if config.alertmanager.public_url:
             links.append(("Alertmanager", config.alertmanager.public_url))
-        return self._pages.show(template, own=_OWN, tab=tab, links=links, now=self._desk.clock(), **values)
+        return self._pages.show(template, own=_OWN, tab=tab, links=links, now=self._desk.clock(),
+                                unwritten=self._desk.unwritten, **values)  # fmt: skip
 
 
 def is_identity(text: str) -> bool:

@@ -12,6 +12,7 @@ import orjson
 from incident_desk.incident import Begun, Incident
 
 SCHEMA_VERSION = 1
+PROBE_BYTES = 64 * 1024
 _SCHEMA = """
 CREATE TABLE incidents (
   id INTEGER PRIMARY KEY,
@@ -49,7 +50,7 @@ _COLUMNS = (
 
 
 class StoreError(Exception):
-    """The file cannot be used; the message says why, and what to do."""
+    """The file cannot be used; the message says why."""
 
 
 class Store:
@@ -57,8 +58,10 @@ class Store:
 
     def __init__(self, file: Path) -> None:
         """Open or make the file. Raises StoreError."""
+        self._name = file.name
         try:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file.touch(mode=0o600)
             self._connection = sqlite3.connect(file, isolation_level=None, timeout=5.0)
         except (OSError, sqlite3.Error) as error:
             raise _unusable(file, error) from error
@@ -78,14 +81,17 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Keep all changes of a block or none; on return they are on disk."""
-        self._connection.execute("BEGIN IMMEDIATE")
+        """Keep all changes of a block or none; on return they are on disk. Raises StoreError."""
         try:
+            self._connection.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
+            self._connection.execute("COMMIT")
+        except BaseException as error:
+            if self._connection.in_transaction:  # a full disk can have ended it already
+                self._connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise StoreError(f"{self._name} cannot be written: {error}") from error
             raise
-        self._connection.execute("COMMIT")
 
     def last(self, fingerprint: str) -> Incident | None:
         """Return the newest incident of an alert."""
@@ -110,11 +116,8 @@ class Store:
         return self._read("WHERE opened >= ? ORDER BY id DESC", moment)
 
     def escalated(self) -> list[Incident]:
-        """Return the incidents of which Alertmanager may hold an escalation, or will when it goes on."""
-        return self._read(
-            "WHERE id IN (SELECT incident FROM stages WHERE is_live) OR (resolved IS NULL AND acknowledged IS NULL "
-            "AND id IN (SELECT incident FROM stages)) ORDER BY id"
-        )
+        """Return the incidents of which Alertmanager may hold an escalation."""
+        return self._read("WHERE id IN (SELECT incident FROM stages WHERE is_live) ORDER BY id")
 
     def save(self, incident: Incident) -> Incident:
         """Write an incident, its stages excepted; return it with its id."""
@@ -146,9 +149,23 @@ class Store:
         """Remove the incidents that ended before a moment."""
         self._connection.execute("DELETE FROM incidents WHERE resolved < ?", (resolved_before,))
 
+    def try_writing(self, *, much: bool) -> None:
+        """Write something that changes nothing; with `much` also what needs space. Raises StoreError."""
+        with self.transaction():
+            self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            if much:
+                self._connection.execute("DROP TABLE IF EXISTS probe")
+                self._connection.execute(f"CREATE TABLE probe AS SELECT zeroblob({PROBE_BYTES}) AS filler")
+        if much:
+            with self.transaction():
+                self._connection.execute("DROP TABLE probe")
+
     def _read(self, clauses: str, *values: object) -> list[Incident]:
-        rows = self._connection.execute(f"SELECT * FROM incidents {clauses}", values).fetchall()  # noqa: S608 - ours
-        stages = self._stages([row["id"] for row in rows])
+        try:
+            rows = self._connection.execute(f"SELECT * FROM incidents {clauses}", values).fetchall()  # noqa: S608 - ours
+            stages = self._stages([row["id"] for row in rows])
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._name} cannot be read: {error}") from error
         return [_incident(row, stages.get(row["id"], ())) for row in rows]
 
     def _stages(self, identities: Sequence[int]) -> dict[int, list[Begun]]:

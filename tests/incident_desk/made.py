@@ -1,8 +1,9 @@
 """Alerts and incidents for tests, and a desk that runs against a small Alertmanager of their own."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import resource
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -179,6 +180,18 @@ async def alertmanager_of(world: World) -> Server:
     server = await serve(app, drain_seconds=0.1)
     world.url = server.url
     return server
+
+
+@contextmanager
+def full_disk(file: Path) -> Iterator[None]:
+    """Let no file of this process grow beyond a database and its journal, which stand for a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    largest = max(each.stat().st_size for each in file.parent.iterdir())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def write(folder: Path, changes: dict[str, Any]) -> Path:

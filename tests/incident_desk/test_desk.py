@@ -5,7 +5,7 @@ from pathlib import Path
 
 from incident_desk.escalation import LIVES_SECONDS
 from incident_desk.incident import Alert
-from tests.incident_desk.made import GRACE, NOW, Running, World, alert, notification, running
+from tests.incident_desk.made import GRACE, NOW, Running, World, alert, full_disk, notification, running
 
 QUARTER = 15 * 60.0
 
@@ -145,6 +145,33 @@ async def test_an_odd_alert_in_alertmanagers_list_keeps_no_stage_from_beginning(
         assert await value(desk, 'mcp_incident_odd_alerts_total{handling="cut"}') > 0
         assert await value(desk, 'mcp_incident_odd_alerts_total{handling="skipped"}') > 0
         assert "Nothing new escalates" not in await desk.get("/")
+
+
+async def test_with_a_full_disk_nothing_is_claimed_and_what_was_told_lives_on(tmp_path: Path) -> None:
+    counted = 'mcp_incident_escalations_total{{escalation="immediate",stage="{}"}}'
+    async with running(tmp_path) as desk:
+        await told(desk, alert("f1"))
+        await desk.after(QUARTER)
+        await told(desk, alert("f2"))
+        with full_disk(desk.desk.settings.desk.database):
+            await desk.after(0)
+            async with desk.session.get(f"{desk.url}/-/ready") as answer:
+                assert (answer.status, "incidents.db cannot be written" in await answer.text()) == (503, True)
+            assert await desk.send(notification(alert("f3"))) == 500
+            status, text = await desk.post("/acknowledge", {"incident": "1", "by": "Ada"})
+            assert (status, text.startswith("Nothing was stored: incidents.db cannot be written")) == (503, True)
+            for _ in range(6):
+                await desk.after(LIVES_SECONDS - 10)
+            assert desk.world.told() == [("lead", True)], "it lives on, and nothing follows that is not on disk"
+            assert await value(desk, counted.format("lead")) == 1
+            assert await value(desk, counted.format("head")) == 0
+            assert await value(desk, "mcp_incident_write_errors_total") >= 8
+            assert "Nothing escalates and nobody can acknowledge: incidents.db" in await desk.get("/acknowledge")
+        await desk.after(1)
+        assert await desk.get("/-/ready") == "ready\n"
+        assert sorted(desk.world.told()) == [("head", True), ("lead", True), ("lead", True)]
+        assert await value(desk, counted.format("head")) == 1
+        assert (await desk.post("/acknowledge", {"incident": "1", "by": "Ada"}))[0] == 303
 
 
 async def test_a_silenced_alert_waits_and_counts_anew_when_it_speaks_again(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from incident_desk.incident import Begun
 from incident_desk.store import Store, StoreError
-from tests.incident_desk.made import NOW, incident
+from tests.incident_desk.made import NOW, full_disk, incident
 
 WRITER = """
 import sys
@@ -72,8 +72,52 @@ def test_a_failed_transaction_leaves_nothing(file: Path) -> None:
 
 
 def test_the_database_is_for_its_owner_alone(file: Path) -> None:
-    Store(file).close()
+    store = Store(file)
     assert file.parent.stat().st_mode & 0o777 == 0o700
+    assert {each.stat().st_mode & 0o777 for each in file.parent.iterdir()} == {0o600}
+    store.close()
+
+
+def test_a_full_disk_is_named_and_when_it_has_space_again_the_database_is_written(file: Path) -> None:
+    store = Store(file)
+    with store.transaction():
+        store.save(replace(incident(), id=0))
+    with full_disk(file):
+        for number in range(3):
+            with pytest.raises(StoreError, match=r"incidents\.db cannot be written: "), store.transaction():
+                store.save(replace(incident(), id=0, fingerprint=str(number)))
+            with pytest.raises(StoreError, match="disk"):
+                store.try_writing(much=False)
+        assert [each.fingerprint for each in store.open()] == ["f1"]
+    store.try_writing(much=True)
+    with store.transaction():
+        store.save(replace(incident(), id=0, fingerprint="f2"))
+    assert [each.fingerprint for each in store.open()] == ["f1", "f2"]
+    store.close()
+
+
+def test_whether_much_can_be_written_is_known_where_little_can(file: Path) -> None:
+    store = Store(file)
+    store._connection.execute("PRAGMA max_page_count = 12")
+    store.try_writing(much=False)
+    with pytest.raises(StoreError, match="full"):
+        store.try_writing(much=True)
+    store._connection.execute("PRAGMA max_page_count = 1000")
+    store.try_writing(much=True)
+    assert store._connection.execute("SELECT name FROM sqlite_schema WHERE name = 'probe'").fetchall() == []
+    store.close()
+
+
+def test_a_file_that_is_broken_while_it_is_used_is_named(file: Path) -> None:
+    store = Store(file)
+    with store.transaction():
+        store.save(replace(incident(), id=0))
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    file.write_bytes(b"x" * file.stat().st_size)
+    with pytest.raises(StoreError, match=r"incidents\.db cannot be read: file is not a database"):
+        store.open()
+    store.close()
 
 
 def test_a_file_of_a_newer_release_is_refused_unchanged(file: Path) -> None:

@@ -131,6 +131,7 @@ async def test_a_database_that_cannot_write_lets_alertmanager_try_again(tmp_path
     async with running(tmp_path) as desk:
         desk.desk.store._connection.execute("PRAGMA query_only = ON")
         assert await desk.send(notification(alert())) == 500
+        assert "mcp_incident_write_errors_total 1.0" in await desk.get("/metrics")
         desk.desk.store._connection.execute("PRAGMA query_only = OFF")
         assert await desk.send(notification(alert())) == 200
 
