@@ -31,7 +31,7 @@ def channel(key: str) -> str:
 
 def severities(config: Path) -> dict[str, Any]:
     routes = yaml.safe_load(config.read_text())["route"]["routes"]
-    [slack] = [route for route in routes if route["receiver"] == "slack" and "routes" in route]
+    [slack] = [route for route in routes if route["receiver"] == "slack" and "continue" in route]
     paces = [pace for route in slack["routes"] for pace in route.get("routes", [route])]
     return {f"{number}: {pace['matchers'][0]}": pace for number, pace in enumerate(paces)}
 
