@@ -14,7 +14,7 @@ from auth_sidecar.config import load
 from auth_sidecar.identity import new_key
 from auth_sidecar.supervisor import Supervisor
 from auth_sidecar.worker import process_registry, spare_collector
-from contract import log, tracing
+from contract import log, tracing, tracing_settings
 from contract.config import ConfigError, exit_with
 from contract.tracing import Tracer
 from contract.web import on_hangup, run
@@ -30,10 +30,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(words)
     try:
         loaded = load(options.config)
+        of_tracing = tracing_settings.questionable()
     except ConfigError as error:
         exit_with(error)
     if options.check:
-        for warning in loaded.warnings:
+        for warning in (*loaded.warnings, *of_tracing):
             print(f"warning: {warning}")
         config = loaded.config
         print(f"{options.config}: fine; {len(config.sidecar.routes)} routes, {len(config.policy.roles)} roles")

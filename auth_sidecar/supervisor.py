@@ -28,7 +28,7 @@ from auth_sidecar.control import Questions
 from auth_sidecar.merged_metrics import MergedMetrics
 from auth_sidecar.place import Shared, listeners
 from auth_sidecar.revocation import Revocations
-from contract import tracing
+from contract import tracing_settings
 from contract.config import ConfigError, Problem
 from contract.instruments import Instruments
 from contract.vocabulary import AuditEvent
@@ -147,7 +147,7 @@ class Supervisor:
             app, registry=self.registry, instruments=self.instruments, reloader=self.reloader,
             is_ready=lambda: len(self._workers) == len(self._numbers)
             and all(worker.is_ready for worker in self._workers.values()),
-            before_metrics=self._ask_for_metrics, refuses=guard.refuses, has_exemplars=tracing.is_enabled(),
+            before_metrics=self._ask_for_metrics, refuses=guard.refuses, has_exemplars=tracing_settings.is_wanted(),
         )  # fmt: skip
         RevocationPages(self.revocations, self.audit, guard, self._spread_revocations).setup(app)
         server = await serve(app, host, port)

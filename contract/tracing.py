@@ -1,8 +1,7 @@
 """Traces over OTLP; without an endpoint in the environment nothing is imported, traced or slower.
 
 `setup` returns a service's tracer, None when tracing is off. Whether a request is sampled is decided by two numbers
-before anything of its span is made; the SDK of OpenTelemetry only takes ended spans and sends them
-(`contract/tracing_otlp.py`). Trace context: W3C, https://www.w3.org/TR/trace-context/.
+before anything of its span is made; ended spans go to `contract/tracing_otlp.py`. Trace context: W3C, https://www.w3.org/TR/trace-context/.
 """
 
 import logging
@@ -11,17 +10,17 @@ import random
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import NamedTuple, Protocol
 
+from contract import tracing_settings
 from contract.instruments import Instruments
+from contract.tracing_settings import Sampling
 
 logger = logging.getLogger(__name__)
 
-ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-"""Standard variables of OpenTelemetry; one of them turns tracing on."""
 TRACEPARENT = "traceparent"
 """The header, and the bare key of `params._meta` (MCP 2026-07-28, SEP-414), that carry the context."""
 CLOSE_SECONDS = 3.0
@@ -96,37 +95,6 @@ class Span:
     def exemplar(self) -> dict[str, str]:
         """The labels of an exemplar that leads here."""
         return {"trace_id": self.trace_id}
-
-
-class Sampling(NamedTuple):
-    """Which traces are recorded: OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG of OpenTelemetry's specification."""
-
-    follows_caller: bool
-    bound: int
-    """Of 2^64: ids below it are sampled."""
-
-    @staticmethod
-    def of(environ: Mapping[str, str] = os.environ) -> "Sampling":
-        """Read the environment; what cannot be read is warned about and means `parentbased_always_on`."""
-        name = environ.get("OTEL_TRACES_SAMPLER") or "parentbased_always_on"
-        kind = name.removeprefix("parentbased_")
-        share = {"always_on": 1.0, "always_off": 0.0, "traceidratio": _share(environ)}.get(kind)
-        if share is None:
-            logger.warning("OTEL_TRACES_SAMPLER is not known, everything is sampled", extra={"sampler": name})
-            return Sampling(True, 1 << 64)
-        return Sampling(name != kind, round(share * (1 << 64)))
-
-
-def _share(environ: Mapping[str, str]) -> float:
-    text = environ.get("OTEL_TRACES_SAMPLER_ARG") or "1"
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if 0 <= share <= 1:
-        return share
-    logger.warning("OTEL_TRACES_SAMPLER_ARG is no share from 0 to 1, everything is sampled", extra={"share": text})
-    return 1.0
 
 
 class Outlet(Protocol):
@@ -230,19 +198,19 @@ def current_trace_id() -> str:
     return str(outlet.trace_id_of_libraries()) if outlet else ""
 
 
-def is_enabled(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether an OTLP endpoint is configured."""
-    is_off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
-    return not is_off and any(environ.get(variable) for variable in ENDPOINT_VARIABLES)
-
-
 def setup(service: str, *, for_libraries: bool = False) -> Tracer | None:
     """Return what traces this process to the configured endpoint; None, and nothing imported, where there is none.
 
-    `for_libraries` also takes the spans that libraries make by themselves, such as the MCP SDK's.
+    `for_libraries` also takes the spans that libraries make by themselves, such as the MCP SDK's. Raises ConfigError
+    when the environment asks for what cannot be done.
     """
-    if not is_enabled():
+    settings = tracing_settings.read()
+    if settings is None:
         return None
+    for warning in settings.warnings:
+        logger.warning("an OTEL_ variable cannot be used", extra={"problem": warning})
+    for variable in settings.unusable:
+        os.environ.pop(variable, None)  # the SDK reads the environment too
     from contract.tracing_otlp import OtlpOutlet
 
-    return Tracer(OtlpOutlet(service, for_libraries=for_libraries), Sampling.of())
+    return Tracer(OtlpOutlet(service, settings, for_libraries=for_libraries), settings.sampling)

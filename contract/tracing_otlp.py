@@ -1,18 +1,18 @@
 """Where ended spans go: OpenTelemetry's SDK batches them in a thread of its own and sends them over OTLP.
 
 Imported only when tracing is on. The queue is bounded and nobody waits: what does not fit is dropped and counted.
-Endpoint, headers, protocol, time-outs and queue follow the OTEL_* variables of the specification.
+How is in `contract/tracing_settings.py`.
 """
 
 import logging
-import os
+import math
 import re
 import threading
+import time
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from opentelemetry import trace
-from opentelemetry.sdk.environment_variables import OTEL_BSP_MAX_EXPORT_BATCH_SIZE, OTEL_BSP_MAX_QUEUE_SIZE
 from opentelemetry.sdk.resources import Attributes, Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -22,13 +22,15 @@ from opentelemetry.trace.status import Status, StatusCode
 from contract.instruments import Instruments
 from contract.log import RateLimit
 from contract.tracing import REQUEST_ID, Parent, Span, plain_id
+from contract.tracing_otlp_http import HttpSender, Outcome
+from contract.tracing_settings import GRPC, Settings
 from contract.web import release
 
 logger = logging.getLogger(__name__)
 
 EXPORTED, QUEUE_FULL, EXPORT_FAILED = "exported", "queue_full", "export_failed"
-DEFAULT_QUEUE, DEFAULT_BATCH = 4096, 1024
-"""Spans that may wait, and that are sent at once: twice the SDK's, as each sending costs like encoding a thousand."""
+TOLD_EVERY_SECONDS = 30.0
+"""How often a log line may tell why spans are not taken."""
 _KINDS = {"server": trace.SpanKind.SERVER, "client": trace.SpanKind.CLIENT, "internal": trace.SpanKind.INTERNAL}
 _SAMPLED = trace.TraceFlags(trace.TraceFlags.SAMPLED)
 _QUEUED = trace.SpanContext(1, 1, is_remote=False, trace_flags=_SAMPLED)
@@ -41,35 +43,53 @@ _UNSET: Any = None
 Count = Callable[[str, int], None]
 
 
+class Sender(Protocol):
+    """Sends batches over one of OTLP's protocols."""
+
+    def send(self, spans: Sequence[ReadableSpan | Span]) -> Outcome:
+        """Send a batch and return what became of it; never takes longer than the time that is set."""
+
+
+class GrpcSender:
+    """Sends batches with the SDK's exporter; gRPC has a deadline for a call and bounds answers by itself."""
+
+    def __init__(self, settings: Settings, readable: Callable[[Span], ReadableSpan]) -> None:
+        from grpc import Compression  # type: ignore[import-untyped]
+        from opentelemetry.exporter.otlp.proto.grpc import trace_exporter
+
+        logging.getLogger(trace_exporter.__name__).addFilter(RateLimit())
+        compression = Compression.Gzip if settings.is_compressed else Compression.NoCompression
+        self._exporter = trace_exporter.OTLPSpanExporter(
+            settings.url, headers=dict(settings.headers), timeout=settings.timeout_seconds, compression=compression
+        )
+        self._readable = readable
+
+    def send(self, spans: Sequence[ReadableSpan | Span]) -> Outcome:
+        """Send a batch; the exporter logs why it failed."""
+        made = [self._readable(span) if isinstance(span, Span) else span for span in spans]
+        return Outcome(0 if self._exporter.export(made) is SpanExportResult.SUCCESS else len(spans))
+
+
 class _Counted(SpanExporter):
-    """Sends batches and tells what became of each; makes the SDK's spans of ours where the exporter needs them."""
+    """Sends batches and tells what became of each span."""
 
-    def __init__(self, exporter: SpanExporter, made: Callable[[Span], ReadableSpan]) -> None:
-        self._exporter = exporter
-        self._made = made
-        self.ended: Count = lambda result, spans: None
+    def __init__(self, sender: Sender, ended: Count) -> None:
+        self._sender = sender
+        self._ended = ended
+        self._told = -math.inf
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+    def export(self, spans: Sequence[ReadableSpan | Span]) -> SpanExportResult:
         """Send a batch."""
-        result = SpanExportResult.FAILURE
+        outcome = Outcome(len(spans))
         try:
-            result = self._send(spans)
+            outcome = self._sender.send(spans)
         finally:
-            self.ended(EXPORTED if result is SpanExportResult.SUCCESS else EXPORT_FAILED, len(spans))
-        return result
-
-    def shutdown(self) -> None:
-        """Give up what is being tried."""
-        self._exporter.shutdown()
-
-    def _send(self, spans: Sequence[ReadableSpan | Span]) -> SpanExportResult:
-        ours = [span for span in spans if isinstance(span, Span)]
-        send_ours = getattr(self._exporter, "export_ours", None)
-        if send_ours and len(ours) == len(spans):
-            result: SpanExportResult | None = send_ours(ours, self._made(ours[0]))
-            if result is not None:
-                return result
-        return self._exporter.export([self._made(span) if isinstance(span, Span) else span for span in spans])
+            self._ended(EXPORTED, len(spans) - outcome.rejected)
+            self._ended(EXPORT_FAILED, outcome.rejected)
+        if outcome.reason and time.monotonic() - self._told >= TOLD_EVERY_SECONDS:
+            self._told = time.monotonic()
+            logger.warning("spans were not taken", extra={"spans": outcome.rejected, "reason": outcome.reason})
+        return SpanExportResult.FAILURE if outcome.rejected else SpanExportResult.SUCCESS
 
 
 class _OneResource(Resource):
@@ -86,19 +106,22 @@ class _OneResource(Resource):
 class OtlpOutlet(SpanProcessor):
     """Sends spans, ours and those of libraries; never waits."""
 
-    def __init__(self, service: str, *, for_libraries: bool = False) -> None:
+    def __init__(self, service: str, settings: Settings, *, for_libraries: bool = False) -> None:
         said = {"service.name": service, "service.namespace": "mcp-lookout", "service.version": release()}
         resource = Resource.create(said)
         self._resource = _OneResource(resource.attributes, resource.schema_url)
         self._scope = InstrumentationScope("mcp_lookout", release())
-        self._limit = _setting(OTEL_BSP_MAX_QUEUE_SIZE, DEFAULT_QUEUE)
+        self._limit = settings.queue
         self._waiting = 0
         self._lock = threading.Lock()
         self._count: Count = lambda result, spans: None
-        exporter = _Counted(_exporter(), self.readable)
-        exporter.ended = self._ended
-        batch = min(_setting(OTEL_BSP_MAX_EXPORT_BATCH_SIZE, DEFAULT_BATCH), self._limit)
-        self._batches = BatchSpanProcessor(exporter, max_queue_size=self._limit, max_export_batch_size=batch)
+        self.sender: Sender = (GrpcSender if settings.protocol == GRPC else HttpSender)(settings, self.readable)
+        self._batches = BatchSpanProcessor(
+            _Counted(self.sender, self._ended),
+            max_queue_size=settings.queue,
+            max_export_batch_size=settings.batch,
+            schedule_delay_millis=settings.delay_millis,
+        )
         if for_libraries:
             provider = TracerProvider(resource=self._resource, shutdown_on_exit=False)
             provider.add_span_processor(self)
@@ -189,23 +212,3 @@ def trace_id_of_libraries() -> str:
 
 def _context_of(parent: Parent) -> trace.SpanContext:
     return trace.SpanContext(parent.trace_id, parent.span_id, is_remote=True, trace_flags=_SAMPLED)
-
-
-def _setting(variable: str, default: int) -> int:
-    text = os.environ.get(variable, "")
-    return int(text) if text.isascii() and text.isdigit() and int(text) else default
-
-
-def _exporter() -> SpanExporter:
-    protocol = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
-    if protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc import trace_exporter as grpc
-
-        logging.getLogger(grpc.__name__).addFilter(RateLimit())
-        return grpc.OTLPSpanExporter()
-    from opentelemetry.exporter.otlp.proto.http import trace_exporter as http
-
-    from contract.tracing_otlp_http import LeanExporter
-
-    logging.getLogger(http.__name__).addFilter(RateLimit())
-    return LeanExporter()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from contract import log, tracing
+from contract import log, tracing, tracing_settings
 from contract.config import ConfigError, Problem, exit_with
 from contract.instruments import Instruments
 from contract.ports import port
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _check(path: Path) -> None:
     loaded = config_check.load(path)
-    for warning in loaded.warnings:
+    for warning in (*loaded.warnings, *tracing_settings.questionable()):
         print(f"warning: {warning}", file=sys.stderr)
     files = TargetFiles(loaded.config)
     targets, doubles = unique([*of_config(loaded.config), *files.scan()])

@@ -87,10 +87,10 @@ def main() -> None:
     """Check the command line and the secrets, then serve."""
     settings = arguments()
     log.setup("agents", settings.log_level)
-    tracer = tracing.setup("agents", for_libraries=True)
     for chatty in ("mcp", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
+        tracer = tracing.setup("agents", for_libraries=True)
         secrets = options.read_secrets(settings.secrets, ["idp_client_intruder"])
     except ConfigError as error:
         exit_with(error)

@@ -8,7 +8,7 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import ASGIApp
 
-from contract import tracing
+from contract import tracing_settings
 from contract.vocabulary import AGENT_TYPES
 from contract.web import release
 from demo.agents import planner, programmer, validator
@@ -96,4 +96,4 @@ def _server(name: str, agent_type: str, tools: Iterable[Tool], conduct: Conduct)
 
 def _app(server: MCPServer[Any], security: TransportSecuritySettings) -> ASGIApp:
     app = server.streamable_http_app(json_response=True, transport_security=security)
-    return traced(app) if tracing.is_enabled() else app
+    return traced(app) if tracing_settings.is_wanted() else app

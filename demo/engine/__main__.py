@@ -95,10 +95,10 @@ def main() -> None:
     """Check the command line and the secrets, then serve."""
     settings = arguments()
     log.setup("engine", settings.log_level)
-    tracer = tracing.setup("engine")
     for chatty in ("mcp", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
+        tracer = tracing.setup("engine")
         secrets = options.read_secrets(settings.secrets, ["idp_client_workflow_engine"])
     except ConfigError as error:
         exit_with(error)

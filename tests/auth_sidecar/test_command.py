@@ -35,6 +35,19 @@ def test_the_shipped_configuration_is_fine(tmp_path: Path, capsys: pytest.Captur
     assert capsys.readouterr().out.endswith("fine; 12 routes, 6 roles\n")
 
 
+@pytest.mark.parametrize("arguments", [["--check"], []], ids=str)
+def test_a_variable_of_tracing_that_asks_for_what_is_not_there_is_refused(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path, configuration("http://idp.test", "http://agents.test/mcp"))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")
+    with pytest.raises(SystemExit) as ended:
+        main(["--config", str(file), *arguments])
+    assert ended.value.code == 2
+    assert "OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' is not supported" in capsys.readouterr().err
+
+
 def test_every_mistake_is_told_at_once_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = configuration("http://idp.test", "http://agents.test/mcp")
     config["routes"] *= 2

@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry
 
 from contract import tracing
 from contract.instruments import Instruments
-from contract.tracing import Parent, Sampling, Tracer
+from contract.tracing import Parent, Tracer
+from contract.tracing_settings import Sampling
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 PROGRAM = """
@@ -60,19 +61,14 @@ async def test_an_endpoint_that_is_down_ends_nothing_and_the_end_is_bounded(unus
     assert is_imported
 
 
-def test_an_endpoint_for_traces_alone_is_enough() -> None:
-    assert tracing.is_enabled({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://localhost:4318"})
-    assert not tracing.is_enabled({"OTEL_EXPORTER_OTLP_ENDPOINT": ""})
-
-
 def make_tracer(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Tracer:
-    from contract.tracing_otlp import OtlpOutlet
-
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "10")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
-    return Tracer(OtlpOutlet("sidecar"), Sampling.of({}))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1000")
+    tracer = tracing.setup("sidecar")
+    assert tracer
+    return tracer
 
 
 def test_what_does_not_fit_the_queue_and_what_cannot_be_sent_is_counted(
@@ -140,24 +136,6 @@ def test_a_context_of_this_and_of_a_later_version_is_a_parent() -> None:
 )
 def test_an_id_is_shown_when_it_is_an_integer_or_a_uuid(message_id: object, shown: str) -> None:
     assert tracing.plain_id(message_id) == shown
-
-
-@pytest.mark.parametrize(
-    ("name", "share", "expected"),
-    [
-        ("", "", Sampling(True, 1 << 64)),
-        ("always_on", "", Sampling(False, 1 << 64)),
-        ("always_off", "", Sampling(False, 0)),
-        ("traceidratio", "0.5", Sampling(False, 1 << 63)),
-        ("parentbased_traceidratio", "0.25", Sampling(True, 1 << 62)),
-        ("parentbased_always_off", "", Sampling(True, 0)),
-        ("jaeger_remote", "", Sampling(True, 1 << 64)),
-        ("traceidratio", "ten", Sampling(False, 1 << 64)),
-        ("traceidratio", "1.5", Sampling(False, 1 << 64)),
-    ],
-)
-def test_sampling_is_what_the_standard_variables_say(name: str, share: str, expected: Sampling) -> None:
-    assert Sampling.of({"OTEL_TRACES_SAMPLER": name, "OTEL_TRACES_SAMPLER_ARG": share}) == expected
 
 
 def test_a_tenth_is_a_tenth_and_callers_are_followed() -> None:

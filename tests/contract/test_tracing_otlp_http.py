@@ -4,6 +4,7 @@ import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from contract import tracing_settings
 from contract.tracing import Parent, Span
 from contract.tracing_otlp import OtlpOutlet
 from contract.tracing_otlp_http import encode
@@ -19,7 +20,9 @@ def span(number: int, kind: str, *, parent: Parent | None = None, is_error: bool
 @pytest.mark.parametrize("kind", ["server", "client", "internal"])
 def test_a_batch_reads_as_the_sdks(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
-    outlet = OtlpOutlet("sidecar")
+    settings = tracing_settings.read()
+    assert settings
+    outlet = OtlpOutlet("sidecar", settings)
     spans = [span(1, kind), span(2, kind, parent=Parent(2 << 64 | 2, 5, True)), span(3, kind, is_error=True)]
     like, *others = (outlet.readable(one) for one in spans)
     ours, theirs = encode(spans, like), encode_spans([like, *others])

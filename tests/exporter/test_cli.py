@@ -98,6 +98,21 @@ async def test_check_shows_warnings(write: Write) -> None:
     assert err == f"warning: {file}:1: no agents and no file_sd: nothing to probe (add agents)\n"
 
 
+async def test_check_tells_of_variables_of_tracing(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write("exporter.yaml", GOOD)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "-5")
+    code, _, err = await command("--config", file, "--check")
+    assert code == 0
+    assert err.startswith("warning: OTEL_BSP_SCHEDULE_DELAY: '-5' is no whole number")
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
+    for arguments in (("--check",), ()):
+        code, _, err = await command("--config", file, *arguments)
+        assert code == 2
+        assert "OTEL_TRACES_EXPORTER: 'console' is not supported (set otlp or none)\n" in err
+        assert "Traceback" not in err
+
+
 @pytest.mark.parametrize("arguments", [("--check",), (), ("pin",)])
 async def test_broken_file_ends_with_code_2_and_every_problem(write: Write, arguments: tuple[str, ...]) -> None:
     file = write("exporter.yaml", GOOD + "timeout: 5s\nagent_types: [a, a]\n")

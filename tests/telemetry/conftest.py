@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
-from contract.tracing import Sampling, Tracer
+from contract import tracing_settings
+from contract.tracing import Tracer
 from contract.tracing_otlp import OtlpOutlet
+from contract.tracing_settings import Sampling
 from tests.auth_sidecar.conftest import echo, idp, start_sidecar
 from tests.telemetry.otlp import Receiver
 
@@ -20,7 +22,7 @@ async def receiver(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Receiver]:
     running = await Receiver().start()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", running.url)
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1000")
     yield running
     await running.stop()
 
@@ -31,7 +33,9 @@ def make_tracer(receiver: Receiver) -> Iterator[MakeTracer]:
     made: list[Tracer] = []
 
     def make(service: str, share: float = 1.0) -> Tracer:
-        made.append(Tracer(OtlpOutlet(service), Sampling(True, round(share * (1 << 64)))))
+        settings = tracing_settings.read()
+        assert settings
+        made.append(Tracer(OtlpOutlet(service, settings), Sampling(True, round(share * (1 << 64)))))
         return made[-1]
 
     yield make

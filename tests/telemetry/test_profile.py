@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from contract import log, tracing
+from contract import log, tracing_settings
 from contract.vocabulary import Escalation, Severity
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,7 +62,7 @@ def test_without_the_profile_nothing_is_traced(name: str) -> None:
         if variable.startswith("OTEL_")
     }
     assert environment
-    assert not tracing.is_enabled(environment)
+    assert not tracing_settings.is_wanted(environment)
 
 
 @pytest.mark.parametrize("name", PROFILE)
