@@ -14,12 +14,25 @@ from incident_desk import escalation
 from incident_desk.alertmanager_api import Alertmanagers, UnreachableError
 from incident_desk.alerts import Odd
 from incident_desk.config import Settings
-from incident_desk.incident import Alert, Begun, Incident, acknowledged, follow, is_skewed, observed, resolved
+from incident_desk.incident import (
+    SKEW_SECONDS,
+    Alert,
+    Begun,
+    Incident,
+    acknowledged,
+    follow,
+    is_late,
+    is_skewed,
+    observed,
+    resolved,
+)
 from incident_desk.numbers import Numbers
 from incident_desk.store import Store, StoreError
 
 logger = logging.getLogger(__name__)
 
+SETTLED_SECONDS = 300.0
+"""How old an alert is when Alertmanager has told of it for certain: as long as the generated routes gather at most."""
 NOBODY = "nobody"
 """The receiver of what reaches no person."""
 MAX_NOTED = 1000
@@ -49,7 +62,8 @@ class Desk:
         self._alertmanagers = Alertmanagers(session)
         self._missing: dict[int, float] = {}
         self._noted: set[Odd] = set()
-        self._has_looked_back = False
+        self._found: frozenset[str] | None = None
+        """What was there at the first look, not told of, and may have to be taken over."""
         self._news = asyncio.Event()
         self.numbers.are_open(store.open())
 
@@ -65,6 +79,8 @@ class Desk:
         with self._noting(), self.store.transaction():
             for alert in alerts:
                 last = self.store.last(alert.fingerprint)
+                if is_late(last, alert) and not is_found:
+                    continue
                 changed = follow(last, self._without_own(alert), now, self.settings.desk.grace)
                 if changed and changed.id:
                     self.store.save(changed)
@@ -95,6 +111,8 @@ class Desk:
                 taken += [self.store.save(changed)] if changed else []
         for incident in taken:
             self.numbers.acknowledged(incident)
+            if incident.opened > now + SKEW_SECONDS:
+                self.numbers.clamped()
         self._news.set()
         return taken
 
@@ -159,18 +177,20 @@ class Desk:
         """Take over what people were told of and the desk was not: before its start, or after it took it for ended."""
         own = self.settings.desk.alertmanager.receiver
         known = {incident.fingerprint for incident in self.store.open()}
-        told = (each for each in held if own in each.receivers and not each.is_suppressed)
-        missed = [each for each in told if each.fingerprint not in known and self._was_missed(each, asked)]
+        heard = (each for each in held if own in each.receivers and not each.is_suppressed)
+        told = {each.fingerprint: each for each in heard if each.fingerprint not in known}
+        self._found = frozenset(told) if self._found is None else self._found & told.keys()
+        missed = [each for each in told.values() if self._was_missed(each, asked)]
         if missed:
             self.take(missed, is_found=True)
-        self._has_looked_back = True
 
     def _was_missed(self, alert: Alert, asked: float) -> bool:
+        was_there = alert.fingerprint in (self._found or ()) and asked - alert.started >= SETTLED_SECONDS
         last = self.store.last(alert.fingerprint)
         if last is None or last.resolved is None:
-            return not self._has_looked_back
+            return was_there
         # What ended after the question was asked may still stand in its answer.
-        return last.resolved < asked and (alert.started <= last.fired or not self._has_looked_back)
+        return last.resolved < asked and (alert.started <= last.fired or was_there)
 
     def _watch(self, held: Mapping[str, Alert]) -> list[Incident]:
         """Note which open incidents are silenced, end those that Alertmanager no longer knows, return the others."""
@@ -181,7 +201,7 @@ class Desk:
                 if alert:
                     changed = observed(incident, alert, now)
                 else:
-                    missing[incident.id] = since = self._missing.get(incident.id, now)
+                    missing[incident.id] = since = min(self._missing.get(incident.id, now), now)
                     is_over = now - since >= self.settings.desk.missing_after
                     changed = resolved(incident, since, now) if is_over else incident
                 if changed != incident:

@@ -76,7 +76,8 @@ def _description(incident: Incident, begun: Begun) -> str:
     lines = [incident.annotations.get("description", "").strip()]
     lines.append(f"{incident.name} has fired since {_clock(incident.started)}.")
     if incident.told:
-        lines.append(f"Told at {_clock(incident.opened)}: {', '.join(incident.told)}.")
+        when = "before the incident desk was there" if incident.is_found else f"at {_clock(incident.opened)}"
+        lines.append(f"Told {when}: {', '.join(incident.told)}.")
     reached = [each for each in current(incident) if each.at <= begun.at]
     lines += [f"Told at {_clock(each.at)}, stage {each.stage}: {', '.join(each.channels)}." for each in reached]
     if incident.acknowledged is not None:

@@ -87,6 +87,11 @@ class Incident:
         return self.resolved is None
 
     @property
+    def acknowledged_after(self) -> float | None:
+        """How long people took from when they were told; None where nobody has, or it is not known when they were."""
+        return None if self.acknowledged is None or self.is_found else self.acknowledged - self.opened
+
+    @property
     def waits(self) -> bool:
         """Whether somebody has to take it on: open, not acknowledged, not silenced."""
         return self.is_open and self.acknowledged is None and not self.is_suppressed
@@ -118,25 +123,36 @@ def follow(last: Incident | None, alert: Alert, now: float, grace: float) -> Inc
     return _opened(alert, now)
 
 
+def is_late(last: Incident | None, alert: Alert) -> bool:
+    """Whether an alert that fires may tell of the time before its incident ended; Alertmanager's list knows."""
+    return last is not None and not last.is_open and alert.ended is None and alert.started <= last.fired
+
+
 def resolved(incident: Incident, ended: float, now: float) -> Incident:
     """Return an incident at its end; an impossible time becomes the nearest possible one."""
-    return replace(incident, resolved=min(max(ended, incident.started), now))
+    return replace(incident, resolved=max(min(ended, now), incident.started))
 
 
 def acknowledged(incident: Incident, by: str, now: float) -> Incident | None:
-    """Return an incident that somebody takes on; None when it has ended or somebody has already."""
+    """Return an incident that somebody takes on; None when it has ended or somebody has already.
+
+    A clock that went back is taken to have stood still.
+    """
     if not incident.is_open or incident.acknowledged is not None:
         return None
-    return replace(incident, acknowledged=now, acknowledged_by=by)
+    return replace(incident, acknowledged=max(now, incident.opened), acknowledged_by=by)
 
 
 def observed(incident: Incident, alert: Alert, now: float) -> Incident:
-    """Return an open incident as Alertmanager holds its alert now: when a silence ends, escalation counts anew."""
+    """Return an open incident as Alertmanager holds its alert now: when a silence ends, escalation counts anew.
+
+    So it does when the clock has been put back.
+    """
     has_spoken_up = incident.is_suppressed and not alert.is_suppressed
     return replace(
         incident,
         is_suppressed=alert.is_suppressed,
-        clock=now if has_spoken_up else incident.clock,
+        clock=now if has_spoken_up else min(incident.clock, now),
         told=incident.told or alert.receivers,
     )
 

@@ -36,9 +36,9 @@ class Numbers:
             self._detect.labels(incident.severity).observe(incident.opened - incident.started)
 
     def acknowledged(self, incident: Incident) -> None:
-        """Measure how long it took until somebody took it on."""
-        if incident.acknowledged is not None:
-            self._acknowledge.labels(incident.severity).observe(incident.acknowledged - incident.opened)
+        """Measure how long it took until somebody took it on, where that is known."""
+        if incident.acknowledged_after is not None:
+            self._acknowledge.labels(incident.severity).observe(incident.acknowledged_after)
 
     def over(self, incident: Incident) -> None:
         """Measure how long it lasted."""

@@ -137,7 +137,7 @@ def clock(moment: float | None) -> str:
 
 def lasted(length: float) -> str:
     """Say how long in the two largest units: "36 s", "1 min 36 s", "2 h", "3 d 4 h"."""
-    rest, parts = round(length), list[tuple[int, str]]()
+    rest, parts = round(max(length, 0.0)), list[tuple[int, str]]()
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
         count, rest = divmod(rest, size)
         parts += [(count, unit)] if count or parts else []

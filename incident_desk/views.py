@@ -40,7 +40,6 @@ def row(incident: Incident, escalations: Escalations, now: float) -> dict[str, A
         "incident": incident,
         "age": max(now - incident.started, 0.0),
         "lasted": None if incident.resolved is None else incident.resolved - incident.started,
-        "acknowledged_after": None if incident.acknowledged is None else incident.acknowledged - incident.opened,
         "place": next((labels[name] for name in _PLACES if labels.get(name)), "the whole system"),
         "summary": annotations.get("summary", incident.name),
         "description": annotations.get("description", ""),
@@ -64,7 +63,7 @@ class Kpi(NamedTuple):
 def kpis(incidents: Sequence[Incident]) -> list[Kpi]:
     """Return the times to detect, acknowledge and resolve; each says of how many incidents it speaks."""
     detected = [each.opened - each.started for each in incidents if not each.is_found]
-    taken = [each.acknowledged - each.opened for each in incidents if each.acknowledged is not None]
+    taken = [each.acknowledged_after for each in incidents if each.acknowledged_after is not None]
     ended = [each.resolved - each.started for each in incidents if each.resolved is not None]
     return [
         _kpi("MTTD", "from the alert's start until people were told", detected),

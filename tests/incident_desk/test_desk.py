@@ -239,15 +239,75 @@ async def test_alertmanager_started_again_ends_no_escalation(tmp_path: Path) -> 
 
 
 async def test_what_began_while_the_desk_was_down_is_taken_over_at_its_start(tmp_path: Path) -> None:
-    world = World(held={"f1": "active", "f2": "suppressed"})
+    world = World(held={"f1": "active", "f2": "suppressed"}, now=NOW + 3600)
     async with running(tmp_path, world) as desk:
-        await desk.after(60)
+        await desk.after(0)
         [incident] = desk.desk.store.newest(10)
         assert (incident.fingerprint, incident.is_found, incident.told) == ("f1", True, ("slack",))
         assert await value(desk, 'mcp_incident_detect_seconds_count{severity="critical"}') == 0
-        world.held["f3"] = "active"
-        await desk.after(60)
+        world.held |= {"f2": "active", "f3": "active"}
+        await desk.after(600)
         assert len(desk.desk.store.newest(10)) == 1, "later ones are told, when people are"
+
+
+async def test_what_was_taken_over_counts_for_no_time_that_is_not_known(tmp_path: Path) -> None:
+    async with running(tmp_path, World(held={"f1": "active"}, now=NOW + 3600)) as desk:
+        await desk.after(0)
+        desk.world.now += 60
+        desk.desk.acknowledge([1], "Ada")
+        for name in ("detect", "acknowledge"):
+            assert await value(desk, f'mcp_incident_{name}_seconds_count{{severity="critical"}}') == 0
+        page = await desk.get("/history")
+        assert page.count("of 0") == 3
+        assert "told before the desk was there" in page
+        assert "acknowledged by Ada</span>" in page
+        assert "before the desk was there" in await desk.get("/")
+
+
+async def test_what_alertmanager_still_gathers_is_not_taken_over_before_people_are_told(tmp_path: Path) -> None:
+    world = World(held={"f1": "active", "f2": "active"}, now=NOW + 5)
+    async with running(tmp_path, world) as desk:
+        await desk.after(0)
+        assert desk.desk.store.newest(10) == []
+        await desk.after(5)
+        await told(desk, alert("f1"))
+        await desk.after(289)
+        [incident] = desk.desk.store.newest(10)
+        assert (incident.fingerprint, incident.opened, incident.is_found) == ("f1", NOW + 10, False)
+        await desk.after(1)
+        [second, _] = desk.desk.store.newest(10)
+        assert (second.fingerprint, second.is_found) == ("f2", True), "its message went to the desk before, or was lost"
+
+
+async def test_a_message_that_comes_late_opens_nothing_again(tmp_path: Path) -> None:
+    async with running(tmp_path) as desk:
+        await told(desk, alert())
+        await desk.after(60)
+        await ended(desk, alert(ended=NOW + 60))
+        await desk.after(3 * 86400)
+        assert await desk.send(notification(alert())) == 200
+        await desk.after(1)
+        assert desk.desk.store.open() == []
+        desk.world.held["f1"] = "active"
+        await desk.after(1)
+        [incident] = desk.desk.store.open()
+        assert (incident.id, incident.returns) == (1, 1), "Alertmanager's list knows better"
+
+
+async def test_a_clock_that_is_put_back_makes_no_time_negative_and_delays_no_stage(tmp_path: Path) -> None:
+    async with running(tmp_path) as desk:
+        desk.world.now += 7200
+        await told(desk, alert("f1"), alert("f2"))
+        desk.world.now = NOW
+        desk.desk.acknowledge([1], "Ada")
+        assert await value(desk, 'mcp_incident_acknowledge_seconds_sum{severity="critical"}') == 0
+        assert await value(desk, "mcp_incident_times_clamped_total") == 1
+        await desk.after(0)
+        await desk.after(QUARTER)
+        assert desk.world.told() == [("lead", True)]
+        await ended(desk, alert("f2", ended=NOW - 60))
+        assert "after -" not in await desk.get("/history")
+        assert all(each.resolved is None or each.resolved >= each.started for each in desk.desk.store.newest(9))
 
 
 async def test_times_are_measured_once_and_ends_when_the_grace_is_over(tmp_path: Path) -> None:
