@@ -1,5 +1,6 @@
 """What a metric is: its type, labels and buckets; the catalogue in contract.metrics is made of these."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -26,6 +27,12 @@ ITERATION_BUCKETS = (1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 20.0)
 INCIDENT_BUCKETS = (10.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0, 86400.0, 604800.0)
 """Seconds until something happens to an incident; 15 and 60 minutes are when escalation begins."""
 
+_BOUNDS = {
+    **dict.fromkeys(("_up", "_successful", "_broken", "_active"), (0.0, 1.0)),
+    "_info": (1.0, 1.0),
+    "_score": (0.0, 100.0),
+}
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -47,6 +54,16 @@ class Metric:
         """Base unit by the name's suffix; empty for plain counts."""
         stem = self.name.removesuffix("_total")
         return next((unit for unit in ("timestamp_seconds", "seconds", "bytes", "info") if stem.endswith(unit)), "")
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Smallest and largest value by the name's suffix; nothing of ours is below 0."""
+        return next((bounds for suffix, bounds in _BOUNDS.items() if self.name.endswith(suffix)), (0.0, math.inf))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its values are whole numbers: counts and flags are, times and scores are not."""
+        return self.kind is not Kind.HISTOGRAM and self.unit in ("", "info") and not self.name.endswith("_score")
 
 
 def words_of(vocabulary: type[StrEnum]) -> tuple[str, ...]:

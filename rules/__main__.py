@@ -76,7 +76,7 @@ def _read(sources: Sources) -> tuple[Pack, Links, Mapping[str, Objective]]:
         addresses = links.read(sources.links)
     with gathering(problems):
         objectives = slos.read(sources.slos)
-    if read is None or addresses is None or objectives is None:
+    if read is None or addresses is None or objectives is None or problems:
         raise ConfigError(problems)
     return read, addresses, objectives
 

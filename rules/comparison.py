@@ -1,5 +1,6 @@
 """What a condition compares its value with: numbers and percentages, in the words people use."""
 
+import math
 import re
 from typing import Annotated, Any
 
@@ -9,12 +10,12 @@ from pydantic import BeforeValidator
 from contract.config import Model
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
-_OPERATORS = {"above": ">", "at_least": ">=", "below": "<", "at_most": "<=", "equal_to": "==", "other_than": "!="}
+OPERATORS = {"above": ">", "at_least": ">=", "below": "<", "at_most": "<=", "equal_to": "==", "other_than": "!="}
 
 
 def parse_number(value: object) -> float:
     """Return a number as a fraction of one: 5, 0.25 and "5%" (0.05); raises ValueError for anything else."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
     if isinstance(value, str) and value.endswith("%") and _NUMBER.fullmatch(value[:-1].strip()):
         return float(f"{float(value[:-1]) / 100:.12g}")
@@ -43,11 +44,11 @@ class Comparison(Model):
     @pydantic.model_validator(mode="after")
     def _is_one(self) -> Any:
         if len(self._given()) != 1:
-            raise ValueError(f"compare exactly once; give one of {', '.join(_OPERATORS)}")
+            raise ValueError(f"compare exactly once; give one of {', '.join(OPERATORS)}")
         return self
 
     def _given(self) -> list[str]:
-        return [word for word in _OPERATORS if getattr(self, word) is not None]
+        return [word for word in OPERATORS if getattr(self, word) is not None]
 
     @property
     def word(self) -> str:
@@ -66,4 +67,4 @@ class Comparison(Model):
 
     def promql(self) -> str:
         """Return the right-hand side of the expression: "> 0.05"."""
-        return f"{_OPERATORS[self.word]} {format_number(self.limit)}"
+        return f"{OPERATORS[self.word]} {format_number(self.limit)}"

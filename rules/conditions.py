@@ -128,6 +128,12 @@ class Drift(Model):
     differing: str
     by: Labels = ()
 
+    @pydantic.model_validator(mode="after")
+    def _can_differ(self) -> Any:
+        if self.differing in self.by:
+            raise ValueError(f"members of one {self.differing} cannot differ in it; leave it out of by")
+        return self
+
     def expression(self) -> str:
         """Return the PromQL."""
         kinds = f"count by ({', '.join((*self.by, self.differing))}) ({self.of})"

@@ -1,6 +1,7 @@
 """Per-environment overrides: other limits, times and channels without editing the pack."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def apply(pack: Pack, file: Path) -> Pack:
                 yield from _misfits(policy, override)
 
     overrides = load(file, Environment, check).config.policies
-    changed = (_changed(policy, overrides.get(policy.name)) for policy in pack)
+    changed = (_changed(policy, overrides.get(policy.name), file) for policy in pack)
     return Pack(tuple(policy for policy in changed if policy))
 
 
@@ -65,7 +66,7 @@ def _misfits(policy: Policy, override: Override) -> Iterator[Finding]:
             yield Finding(("policies", policy.name, key), message, "switch it off, and add a policy of your own")
 
 
-def _changed(policy: Policy, override: Override | None) -> Policy | None:
+def _changed(policy: Policy, override: Override | None, file: Path) -> Policy | None:
     if override is None:
         return policy
     if not override.enabled:
@@ -78,7 +79,7 @@ def _changed(policy: Policy, override: Override | None) -> Policy | None:
     # The cases pin the pack's own numbers, so they do not speak of a changed policy.
     update = {**_given(override, _OF_TERMS), "condition": condition, "tests": {}}
     terms: Terms = policy.terms.model_copy(update=update)
-    return Policy(policy.name, policy.component, terms, policy.file)
+    return replace(policy, terms=terms, environment=file)
 
 
 def _given(override: Override, keys: tuple[str, ...]) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def gather(pack: Pack, root: Path, objectives: Mapping[str, slos.Objective]) -> 
     boards = sorted((root / "dashboards/generated").glob("*.json"))
     return Facts(
         pack=pack,
-        metrics=known_metrics.read(root / "rules/metrics.yaml", recorded),
+        metrics=known_metrics.read(root / "rules/metrics.yaml", root / "rules/prometheus.yml", recorded),
         channels=frozenset(load(root / "alertmanager/receivers.yaml", _Receivers).config.channels),
         boards=dict(_board(_dashboard(file)) for file in boards),
         runbooks=frozenset(file.stem for file in (root / "docs/runbooks").glob("*.md")),

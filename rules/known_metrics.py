@@ -1,18 +1,21 @@
 """Every series that a policy may use: ours from the catalogue, those of others from a file, recorded ones."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pydantic
+
 from contract.config import Model, load
-from contract.metric import Kind, Metric
+from contract.metric import Kind, Metric, Values
 from contract.metrics import CATALOGUE
+from rules.interval import Interval
 
 TARGET_LABELS = frozenset({"job", "instance"})
 """Labels that Prometheus adds to everything it scrapes."""
-_FLAGS = ("_up", "_successful", "_broken")
-_SCORES = "_score"
+ANY = Interval()
 MOMENT = "moment"
 _UNITS = {
     "_timestamp_seconds": MOMENT,
@@ -30,10 +33,10 @@ class Series:
     name: str
     kind: Kind
     labels: frozenset[str]
-    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    values: Values = field(default_factory=dict)
     """Every value of labels whose set is closed."""
-    maximum: float | None = None
-    """The largest value it can have."""
+    values_in: Interval = ANY
+    """What its values lie in."""
     top_bucket: float | None = None
     """The largest finite boundary of its histogram."""
     services: tuple[str, ...] = ()
@@ -48,36 +51,61 @@ class Series:
 class _Foreign(Model):
     kind: Kind
     labels: tuple[str, ...] = ()
-    maximum: float | None = None
+    values: dict[str, tuple[str, ...]] = {}
+    minimum: float = -math.inf
+    maximum: float = math.inf
+    is_whole: bool = False
+
+    def values_in(self) -> Interval:
+        low = max(self.minimum, 0) if self.kind is Kind.COUNTER else self.minimum
+        return Interval(low, self.maximum, self.is_whole)
 
 
 class _File(Model):
+    jobs: tuple[str, ...] = ()
+    """Jobs of other Prometheus configurations than the one at hand."""
     metrics: dict[str, _Foreign]
 
 
-def read(file: Path, recorded: Iterable[Mapping[str, Any]] = ()) -> dict[str, Series]:
+class _Job(Model):
+    model_config = pydantic.ConfigDict(extra="ignore")
+    job_name: str
+
+
+class _Prometheus(Model):
+    """Of Prometheus' configuration the jobs alone."""
+
+    model_config = pydantic.ConfigDict(extra="ignore")
+    scrape_configs: tuple[_Job, ...]
+
+
+def read(file: Path, prometheus: Path, recorded: Iterable[Mapping[str, Any]] = ()) -> dict[str, Series]:
     """Return every known series by name; raises ConfigError."""
-    foreign = load(file, _File).config.metrics
-    ours = (series for metric in CATALOGUE.values() for series in _of(metric))
-    theirs = (_series(name, each.kind, each.labels, maximum=each.maximum) for name, each in foreign.items())
+    foreign = load(file, _File).config
+    scraped = load(prometheus, _Prometheus).config.scrape_configs
+    jobs = {"job": tuple(dict.fromkeys((*(job.job_name for job in scraped), *foreign.jobs)))}
+    ours = (series for metric in CATALOGUE.values() for series in _of(metric, jobs))
+    theirs = (
+        _series(name, each.kind, each.labels, {**each.values, **jobs}, values_in=each.values_in())
+        for name, each in foreign.metrics.items()
+    )
     rules = (Series(rule["record"], Kind.GAUGE, frozenset(rule.get("labels", ()))) for rule in recorded)
     return {series.name: series for series in (*ours, *theirs, *rules)}
 
 
-def _of(metric: Metric) -> Iterator[Series]:
+def _of(metric: Metric, jobs: Values) -> Iterator[Series]:
     """Yield the series of a metric: a histogram has three."""
+    values = {**metric.values, **jobs}
     if metric.kind is not Kind.HISTOGRAM:
-        maximum = 1.0 if metric.name.endswith(_FLAGS) else 100.0 if metric.name.endswith(_SCORES) else None
-        yield _series(metric.name, metric.kind, metric.labels, metric.values, maximum=maximum, services=metric.services)
+        able = Interval(*metric.bounds, metric.is_whole)
+        yield _series(metric.name, metric.kind, metric.labels, values, values_in=able, services=metric.services)
         return
     for suffix, labels in (("_bucket", (*metric.labels, "le")), ("_count", metric.labels), ("_sum", metric.labels)):
-        top = max(metric.buckets) if suffix == "_bucket" else None
-        yield _series(
-            metric.name + suffix, Kind.COUNTER, labels, metric.values, top_bucket=top, services=metric.services
-        )
+        more = {"top_bucket": max(metric.buckets)} if suffix == "_bucket" else {}
+        able = Interval(0, is_whole=suffix != "_sum")
+        name = metric.name + suffix
+        yield _series(name, Kind.COUNTER, labels, values, values_in=able, services=metric.services, **more)
 
 
-def _series(
-    name: str, kind: Kind, labels: Iterable[str], values: Mapping[str, tuple[str, ...]] | None = None, **more: Any
-) -> Series:
-    return Series(name, kind, frozenset(labels) | TARGET_LABELS, values or {}, **more)
+def _series(name: str, kind: Kind, labels: Iterable[str], values: Values, **more: Any) -> Series:
+    return Series(name, kind, frozenset(labels) | TARGET_LABELS, values, **more)

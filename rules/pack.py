@@ -61,8 +61,12 @@ def _read_file(file: Path, taken: dict[str, Path]) -> Iterable[Policy]:
 
 
 def problem(policy: Policy, finding: Finding) -> Problem:
-    """Return a finding about a policy with its place; the finding's location starts at the policy."""
-    source = yaml_source.parse(policy.file.read_text(encoding="utf-8"))
+    """Return a finding about a policy with its place; the finding's location starts at the policy.
+
+    What an environment has changed, its file is to mend.
+    """
+    file = policy.environment or policy.file
+    source = yaml_source.parse(file.read_text(encoding="utf-8"))
     line, known = source.place(("policies", policy.name, *finding.location))
     field = ".".join(str(step) for step in known)
-    return Problem(str(policy.file), line, field, finding.message, finding.mend, finding.is_warning)
+    return Problem(str(file), line, field, finding.message, finding.mend, finding.is_warning)

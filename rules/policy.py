@@ -127,6 +127,8 @@ class Policy:
     component: Component
     terms: Terms
     file: Path
+    environment: Path | None = None
+    """The file whose overrides changed it."""
 
     def __str__(self) -> str:
         return self.name

@@ -14,12 +14,14 @@ from promql_parser import (
     MatrixSelector,
     NumberLiteral,
     ParenExpr,
+    StringLiteral,
     SubqueryExpr,
     UnaryExpr,
     VectorSelector,
 )
 
 __all__ = [
+    "ANYTHING",
     "COMPARISONS",
     "AggregateExpr",
     "BinaryExpr",
@@ -27,21 +29,33 @@ __all__ = [
     "Comparison",
     "Matcher",
     "MatrixSelector",
+    "NumberLiteral",
     "ParenExpr",
+    "SubqueryExpr",
+    "UnaryExpr",
     "Use",
     "VectorSelector",
+    "children",
+    "comparison",
     "comparisons",
+    "filters",
+    "kind_of",
     "labels",
+    "name_of",
     "parse",
+    "returns_bool",
     "uses",
     "walk",
 ]
 
+ANYTHING = ("", "a", "0", "x-1.y_z/2 ü:")
+"""Stands for every value of a label of which none is known."""
 LONGEST = 10_000
 DEEPEST = 200
 """Characters and levels beyond which an expression is refused: the parser recurses for as long as its stack lasts."""
 _SIGNS = re.compile(r"(?:[-+]\s*){20}")
 COMPARISONS = frozenset({">", "<", ">=", "<=", "==", "!="})
+_MIRRORED = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
 _SET_OPERATORS = frozenset({"and", "or", "unless"})
 
 
@@ -56,6 +70,17 @@ class Matcher(NamedTuple):
         """Return the plain values that it names, none for a real pattern."""
         values = tuple(self.value.split("|")) if self.operator in ("=~", "!~") else (self.value,)
         return values if all(_is_plain(value) for value in values) else ()
+
+    def holds(self, value: str) -> bool:
+        """Whether a label of that value satisfies it; a pattern that only Prometheus can read does."""
+        try:
+            is_equal = bool(re.fullmatch(self.value, value, re.DOTALL)) if "~" in self.operator else value == self.value
+        except re.error:
+            return True
+        return is_equal != self.operator.startswith("!")
+
+    def __str__(self) -> str:
+        return f'{self.label}{self.operator}"{self.value}"'
 
 
 class Use(NamedTuple):
@@ -131,24 +156,63 @@ def uses(node: Any) -> Iterator[Use]:
 
 def _use(selector: Any, seconds: float | None, above: tuple[Any, ...]) -> Use:
     matchers = tuple(Matcher(m.name, _OPERATORS[str(m.op)], m.value) for m in selector.matchers.matchers)
-    inside = tuple(name for node in above if (name := _name(node)))
-    function = next((_name(node) for node in above[:1] if isinstance(node, Call)), "")
+    inside = tuple(name for node in above if (name := name_of(node)))
+    function = next((name_of(node) for node in above[:1] if isinstance(node, Call)), "")
     return Use(selector.name or "", matchers, seconds, function, inside)
 
 
-def _name(node: Any) -> str:
+def name_of(node: Any) -> str:
+    """Return the name of a function or aggregation, empty for all else."""
     if isinstance(node, Call):
         return str(node.func.name)
     return str(node.op).lower() if isinstance(node, AggregateExpr) else ""
 
 
+def kind_of(node: Any) -> str:
+    """Return what an expression gives: a vector, a scalar, a matrix or a string."""
+    if isinstance(node, ParenExpr | UnaryExpr):
+        return kind_of(node.expr)
+    if isinstance(node, NumberLiteral):
+        return "scalar"
+    if isinstance(node, Call):
+        return str(node.func.return_type).rpartition(".")[2].lower()
+    if isinstance(node, BinaryExpr):
+        return "scalar" if kind_of(node.lhs) == kind_of(node.rhs) == "scalar" else "vector"
+    if isinstance(node, StringLiteral):
+        return "string"
+    return "matrix" if isinstance(node, MatrixSelector | SubqueryExpr) else "vector"
+
+
+def returns_bool(node: Any) -> bool:
+    """Whether a comparison gives 0 or 1 instead of leaving out what it does not hold for."""
+    return node.modifier is not None and node.modifier.return_bool
+
+
+def filters(node: Any) -> bool:
+    """Whether an expression leaves something out, so that it can be silent while its metrics are there."""
+    if isinstance(node, BinaryExpr):
+        word = str(node.op).lower()
+        if word == "or":
+            return filters(node.lhs) and filters(node.rhs)
+        if word == "unless" or (word in COMPARISONS and not returns_bool(node)):
+            return True
+    return name_of(node) in ("absent", "absent_over_time") or any(filters(child) for child in children(node))
+
+
 def comparisons(node: Any) -> Iterator[Comparison]:
     """Yield every value that is compared with a number."""
-    for each, _above in walk(node):
-        if isinstance(each, BinaryExpr) and str(each.op) in COMPARISONS:
-            limit = _number(each.rhs)
-            if limit is not None:
-                yield Comparison(each.lhs, str(each.op), limit)
+    return (found for each, _above in walk(node) if (found := comparison(each)))
+
+
+def comparison(node: Any) -> Comparison | None:
+    """Return the value that an expression compares with a number, the number on the right; None for all else."""
+    if isinstance(node, BinaryExpr) and (operator := str(node.op)) in COMPARISONS:
+        left, right = _number(node.lhs), _number(node.rhs)
+        if right is not None:
+            return Comparison(node.lhs, operator, right)
+        if left is not None:
+            return Comparison(node.rhs, _MIRRORED.get(operator, operator), left)
+    return None
 
 
 def _number(node: Any) -> float | None:
@@ -182,7 +246,7 @@ def _of_call(node: Any, of_metric: Callable[[str], frozenset[str]]) -> frozenset
 
 def _of_aggregation(node: Any, of_metric: Callable[[str], frozenset[str]]) -> frozenset[str]:
     inner = labels(node.expr, of_metric)
-    if _name(node) in ("topk", "bottomk", "limitk"):
+    if name_of(node) in ("topk", "bottomk", "limitk"):
         return inner
     if node.modifier is None:
         return frozenset()

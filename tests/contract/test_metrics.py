@@ -53,6 +53,20 @@ def test_the_unit_is_read_off_the_name() -> None:
     assert CATALOGUE["mcp_agent_probes_total"].unit == ""
 
 
+@pytest.mark.parametrize("metric", CATALOGUE.values(), ids=lambda metric: metric.name)
+def test_the_bounds_are_those_that_the_help_tells(metric: Metric) -> None:
+    assert (metric.bounds == (0, 1)) == metric.help.startswith("Whether")
+    assert (metric.bounds == (1, 1)) == ("always 1" in metric.help)
+    assert (metric.bounds == (0, 100)) == ("0 to 100" in metric.help)
+    assert metric.bounds[0] >= 0
+
+
+def test_counts_and_flags_are_whole_and_times_and_scores_are_not() -> None:
+    whole = [CATALOGUE[name].is_whole for name in ("mcp_agent_up", "mcp_workflow_queue_depth", "mcp_build_info")]
+    parts = [CATALOGUE[name].is_whole for name in ("mcp_workflow_queue_oldest_seconds", "mcp_system_health_score")]
+    assert (whole, parts) == ([True] * 3, [False] * 2)
+
+
 def test_known_label_values_start_at_zero(registry: CollectorRegistry) -> None:
     Instruments(registry, "sidecar", known={"role": ("none",)}).counter("mcp_auth_authentications_total")
     labels = {"result": "failure", "reason": "expired"}

@@ -22,10 +22,12 @@ SOURCES = (
     "rules/links.yaml",
     "rules/slos.yaml",
     "rules/metrics.yaml",
+    "rules/prometheus.yml",
     "rules/escalation.yaml",
     "alertmanager/receivers.yaml",
     "dashboards/generated/audit.json",
 )
+KEYS = ("channels", "metrics", "policies", "objectives", "escalations", "uid", "panels", "scrape_configs")
 TEXTS = {
     "empty": "",
     "null": "null",
@@ -41,9 +43,9 @@ TEXTS = {
     "tag": "!!python/object:os.system {}",
     "not UTF-8": b"\xff\xfe\x00a",
     "NUL": "a: \x00",
-    "lists for mappings": "channels: [slack]\nmetrics: [up]\npolicies: [a]\nobjectives: [a]\nescalations: [a]",
-    "nulls for mappings": "{channels: , metrics: , policies: , objectives: , escalations: , uid: , panels: }",
-    "texts inside": "{channels: {slack: x}, metrics: {up: gauge}, policies: {a: b}, objectives: {a: b}, uid: 1}",
+    "lists for mappings": "".join(f"{key}: [a]\n" for key in KEYS),
+    "nulls for mappings": "".join(f"{key}:\n" for key in KEYS),
+    "texts inside": "".join(f"{key}: {{a: b}}\n" for key in KEYS),
     "unknown kind": "{metrics: {up: {kind: gouge}}, component: dreams, fallback: {}, escalations: {immediate: 1}}",
     "panels": '{"uid": "a", "panels": [1], "templating": {"list": [{}]}}',
 }

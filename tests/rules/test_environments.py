@@ -81,3 +81,39 @@ def test_routes_follow_the_environment(tmp_path: Path) -> None:
     [pagerduty] = [route for route in config["route"]["routes"] if route["receiver"] == "pagerduty"]
     assert "AgentDown" not in pagerduty["matchers"][0]
     assert "TokenCacheAnomaly" not in str(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("agent_down: {limit: 0.5}", "policies.agent_down: unreachable_threshold: == 0.5 is out of reach"),
+        ("agent_slow: {limit: -1}", "policies.agent_slow: always_true: > -1 always holds"),
+        ("agent_slow: {limit: .inf}", "policies.agent_slow.limit: inf is not a number"),
+        (
+            "security_breach: {over: 10s}",
+            "policies.security_breach: short_range: [10s] of mcp_auth_authentications_total",
+        ),
+        ("security_breach: {for: 5m}", "policies.security_breach.for: for_and_window: what is counted in 1m"),
+        ("agent_down: {for: 90d}", "policies.agent_down.for: absurd_time: 90d of one and the same"),
+        ("workflow_overdue: {after: 5y}", "policies.workflow_overdue.after: '5y' is not a duration"),
+        ("workflow_overdue: {after: 520w}", "policies.workflow_overdue.after: absurd_time: 3640d is more than a year"),
+        ("high_error_rate: {limit: 5}", "policies.high_error_rate: unreachable_threshold: a part is between 0 and 1"),
+        ("high_error_rate: {minimum_events: 1e15}", "minimum_events: unreachable_volume: 1e+15 events"),
+        (
+            "agent_down: {channels: []}",
+            "policies.agent_down.channels: silent_policy: a critical alert that reaches nobody",
+        ),
+        ("agent_down: {channels: [slak]}", "policies.agent_down.channels.0: unknown_channel: unknown channel slak"),
+    ],
+)
+def test_what_an_override_makes_of_a_policy_is_linted_and_told_of_its_own_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
+) -> None:
+    (tmp_path / "env.yaml").write_text(f"policies:\n  {text}\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["--environment", str(tmp_path / "env.yaml"), "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.startswith(f"{tmp_path / 'env.yaml'}:2: ")
+    assert not (tmp_path / "out").exists()

@@ -13,7 +13,7 @@ from rules.policy import Policy
 from tests.tools import tool
 
 PACK = pack.read(Path("rules/policies"))
-METRICS = known_metrics.read(Path("rules/metrics.yaml"))
+METRICS = known_metrics.read(Path("rules/metrics.yaml"), Path("rules/prometheus.yml"))
 GENERATED = Path("rules/generated").resolve()
 STORIES = {
     "counters begin again": "1000x40 0x80",
