@@ -7,6 +7,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from contract.instruments import Instruments
+from contract.log import RateLimit
 from contract.pages.layout import secured
 from contract.vocabulary import WebhookResult
 from contract.web import Reloader, setup_admin
@@ -17,6 +18,7 @@ from incident_desk.pages import DeskPages
 from incident_desk.store import StoreError
 
 logger = logging.getLogger(__name__)
+logger.addFilter(RateLimit())
 
 MAX_FORM_BYTES = 1024 * 1024
 
@@ -37,7 +39,8 @@ def make_app(desk: Desk, instruments: Instruments, reloader: Reloader[Settings])
         result, text = await _take(desk, request)
         desk.numbers.notified(result)
         if result is not WebhookResult.ACCEPTED:
-            logger.error("a notification was not taken", extra={"result": result, "problem": text})
+            # A message of its own for each result: of each one in half a minute is logged.
+            logger.error(f"a notification was not taken: {result}", extra={"problem": text})
         return web.Response(status=_STATUS[result], text=f"{text}\n")
 
     app.router.add_post("/alerts", alerts)

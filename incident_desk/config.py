@@ -1,14 +1,16 @@
 """The desk's configuration: where it keeps incidents, whom it asks, and who may acknowledge."""
 
 import ipaddress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from contract import networks
-from contract.config import Loaded, Model, load
-from contract.fields import Duration, HttpUrl, PositiveDuration, RelativePath, SecretFile
+from contract.config import Finding, Loaded, Model, load
+from contract.fields import Duration, HttpUrl, PositiveDuration, RelativePath, SecretFile, format_duration
+from incident_desk.escalation import LIVES_SECONDS
 from rules import escalation
 from rules.escalation import Escalations
 
@@ -101,8 +103,31 @@ class Settings(Model):
     escalations: Escalations
 
 
+def check(config: DeskConfig) -> Iterator[Finding]:
+    """Yield what no field can know by itself."""
+    api, allowed = config.alertmanager, config.acknowledge
+    # Between two words of an escalation each Alertmanager may be asked in vain, for two answers, and be told in vain.
+    longest = api.interval + (2 * len(api.urls) + 1) * api.timeout
+    if longest >= LIVES_SECONDS:
+        message = f"up to {format_duration(longest)} pass between two looks, time-outs included"
+        mend = f"keep interval and timeout so short that it is less than {format_duration(LIVES_SECONDS)}"
+        yield Finding(("alertmanager", "interval"), f"{message}, and escalations would end between them", mend)
+    if config.database.is_dir():
+        yield Finding(("database",), f"{config.database} is a folder", "name a file in it: incidents.db")
+    if allowed.identity and any(network.prefixlen == 0 for network in allowed.identity.trusted_proxies):
+        location = ("acknowledge", "identity", "trusted_proxies")
+        yield Finding(location, "everybody is trusted to say who he is", "name the proxies alone: 10.0.0.5/32")
+    if any(network.prefixlen == 0 for network in allowed.everybody_from):
+        message = "whoever reaches the desk may acknowledge, by any name"
+        mend = "name networks of people, or let a proxy say who somebody is"
+        yield Finding(("acknowledge", "everybody_from"), message, mend, is_warning=True)
+    if allowed.token_file and allowed.token_file.read() == config.webhook.token_file.read():
+        mend = "make another: whoever has one has both rights"
+        yield Finding(("acknowledge", "token_file"), "the same token as the webhook's", mend)
+
+
 def load_settings(file: Path) -> Loaded[Settings]:
     """Read the file and the stages of escalation that it names; raises ConfigError."""
-    loaded = load(file, DeskConfig)
+    loaded = load(file, DeskConfig, check)
     stages = escalation.read(loaded.config.escalation)
     return Loaded(Settings(desk=loaded.config, escalations=stages), loaded.warnings)

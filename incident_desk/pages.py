@@ -73,6 +73,7 @@ class DeskPages:
             rows=self._rows(found[:SHOWN]),
             total=len(found),
             unacknowledged=[each.id for each in found if each.acknowledged is None],
+            at_once=MAX_ACKNOWLEDGED,
             ended=self._rows(views.matching(ended, request.query)[:10]),
             refusal=verdict.reason if isinstance(verdict, Refused) else "",
             name=verdict.name if isinstance(verdict, Allowed) else None,

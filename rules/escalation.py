@@ -1,7 +1,7 @@
 """Escalation policies: who is told next while nobody acknowledges. The routes take the channels, the desk the times."""
 
-from collections.abc import Callable, Iterable
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,8 +39,6 @@ class Escalations(Model):
         for word in Escalation:
             if word is not Escalation.NONE and not self.escalations.get(word):
                 raise ValueError(f"escalation {word} has no stages; policies name it, so give it one at least")
-        for word, stages in self.escalations.items():
-            _check_order(word, stages)
         return self
 
     def stages(self, escalation: str) -> tuple[Stage, ...]:
@@ -49,14 +47,19 @@ class Escalations(Model):
         return known.get(escalation, ())
 
 
-def _check_order(word: Escalation, stages: tuple[Stage, ...]) -> None:
-    for before, stage in pairwise(stages):
-        if stage.after <= before.after:
-            raise ValueError(f"{word}: {stage.name} is not after {before.name}; write stages in their order in time")
-    if len({stage.name for stage in stages}) < len(stages):
-        raise ValueError(f"{word}: two stages of one name; a stage is known by its name, choose another")
+def _disorder(found: Escalations) -> Iterator[Finding]:
+    for word, stages in found.escalations.items():
+        names = [stage.name for stage in stages]
+        for index, (before, stage) in enumerate(pairwise(stages), 1):
+            place = ("escalations", word.value, index)
+            if stage.after <= before.after:
+                message = f"{stage.name} is not after {before.name}"
+                yield Finding((*place, "after"), message, "write stages in their order in time")
+            if stage.name in names[:index]:
+                message = f"a second stage of the name {stage.name}"
+                yield Finding((*place, "name"), message, "a stage is known by its name, choose another")
 
 
 def read(file: Path, check: Callable[[Escalations], Iterable[Finding]] = no_findings) -> Escalations:
     """Read the stages; raises ConfigError."""
-    return load(file, Escalations, check).config
+    return load(file, Escalations, lambda found: chain(_disorder(found), check(found))).config

@@ -124,10 +124,10 @@ def test_stages_of_escalation_with_mistakes_are_refused(tmp_path: Path, capsys: 
     assert problem.startswith("escalation.yaml:6: escalations.immediate.1.channels.0: unknown channel manegement")
     stages.write_text(STAGES.replace("45m", "5m"))
     [problem] = problems(tmp_path, capsys, GOOD, "--escalation", str(stages))
-    assert "immediate: management is not after team_lead" in problem
+    assert "escalations.immediate.1.after: management is not after team_lead" in problem
     stages.write_text(STAGES.replace("name: management", "name: team_lead"))
     [problem] = problems(tmp_path, capsys, GOOD, "--escalation", str(stages))
-    assert "immediate: two stages of one name" in problem
+    assert "escalations.immediate.1.name: a second stage of the name team_lead" in problem
     stages.write_text(STAGES[: STAGES.index("  standard")])
     [problem] = problems(tmp_path, capsys, GOOD, "--escalation", str(stages))
     assert "escalation standard has no stages" in problem

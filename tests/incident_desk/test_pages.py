@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import pytest
 import yarl
 
+from incident_desk import pages
 from incident_desk.pages import lasted
 from tests.incident_desk.made import NOW, Running, alert, notification, running
 
@@ -58,6 +59,20 @@ async def test_a_form_takes_on_all_of_a_group_and_leads_back(tmp_path: Path) -> 
             assert (answer.status, answer.headers["Location"]) == (303, GROUP)
         assert acknowledged(desk) == ["Ada Lovelace"] * 2
         assert "Somebody is on it" in await desk.get(GROUP)
+
+
+async def test_more_than_one_form_may_hold_are_taken_on_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "MAX_ACKNOWLEDGED", 2)
+    async with running(tmp_path) as desk:
+        await opened(desk, "planner-1", "planner-2", "planner-3")
+        for button, count in (("Acknowledge the first 2<", 2), ("Acknowledge<", 3)):
+            page = await desk.get(GROUP)
+            assert button in page
+            form: Any = [("by", "Ada"), *(("incident", each) for each in re.findall(r'value="(\d+)"', page))]
+            assert (await desk.post(GROUP, form))[0] == 303
+            assert len(acknowledged(desk)) == count
 
 
 async def test_a_link_with_odd_characters_leads_back_to_itself(tmp_path: Path) -> None:

@@ -55,6 +55,19 @@ async def test_without_the_token_nothing_is_taken(tmp_path: Path, token: str) ->
         assert 'mcp_incident_webhook_requests_total{result="unauthorized"} 1.0' in await desk.get("/metrics")
 
 
+async def test_a_flood_without_the_token_is_counted_and_does_not_flood_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.clear()
+    async with running(tmp_path) as desk:
+        for _ in range(50):
+            assert await desk.send(b"{}", "wrong") == 401
+        assert await desk.send(b"{}") == 400
+        assert 'mcp_incident_webhook_requests_total{result="unauthorized"} 50.0' in await desk.get("/metrics")
+    assert caplog.text.count("not taken: unauthorized") <= 1
+    assert caplog.text.count("a notification was not taken") <= 2
+
+
 async def test_a_token_that_is_no_text_is_a_wrong_one(tmp_path: Path) -> None:
     async with running(tmp_path) as desk:
         for path in ("/alerts", "/acknowledge"):
