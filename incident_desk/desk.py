@@ -139,16 +139,18 @@ class Desk:
                     await part()
             except UnreachableError as error:
                 problems.append(str(error))
-            except StoreError as error:
-                logger.error("the database cannot be used", extra={"problem": str(error)})
+            except StoreError:
+                continue
         self.problem = "; ".join(problems)
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
-        """Note and count what the database refuses."""
+        """Note and count what the database refuses, and log it when it begins."""
         try:
             yield
         except StoreError as error:
+            if str(error) != self.unwritten:
+                logger.error("the database cannot be used", extra={"problem": str(error)})
             self.unwritten = str(error)
             self.numbers.unwritten()
             raise
@@ -243,6 +245,8 @@ class Desk:
         """Count what has ended and not come back, forget what is too old to be kept, see whether more can be."""
         now, config = self.clock(), self.settings.desk
         self.store.try_writing(much=bool(self.unwritten))
+        if self.unwritten:
+            logger.info("the database can be used again")
         self.unwritten = ""
         with self.store.transaction():
             over = self.store.take_uncounted(now - config.grace)

@@ -1,6 +1,7 @@
 """Alerts and incidents for tests, and a desk that runs against a small Alertmanager of their own."""
 
 import json
+import re
 import resource
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -24,6 +25,7 @@ from incident_desk.incident import Alert, Incident, follow
 from incident_desk.numbers import Numbers
 from incident_desk.store import Store
 
+QUARTER = 15 * 60.0
 NOW = 1_800_000_000.0
 GRACE = 600.0
 TOKEN = "made-up-token"
@@ -192,6 +194,31 @@ def full_disk(file: Path) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def told(desk: Running, *alerts: Alert) -> None:
+    """Let Alertmanager hold alerts and tell the desk of them."""
+    desk.world.held |= {each.fingerprint: "active" for each in alerts}
+    assert await desk.send(notification(*alerts)) == 200
+
+
+async def ended(desk: Running, *alerts: Alert) -> None:
+    """Let alerts end at Alertmanager, and tell the desk."""
+    for each in alerts:
+        desk.world.held.pop(each.fingerprint)
+    assert await desk.send(notification(*alerts)) == 200
+
+
+def stages(desk: Running) -> list[str]:
+    """Return the stages that have begun."""
+    return [each.stage for incident in desk.desk.store.newest(10) for each in incident.stages]
+
+
+async def value(desk: Running, series: str) -> float:
+    """Return what the desk's metrics say."""
+    found = re.search(rf"^{re.escape(series)} (\S+)$", await desk.get("/metrics"), re.MULTILINE)
+    assert found, series
+    return float(found[1])
 
 
 def write(folder: Path, changes: dict[str, Any]) -> Path:

@@ -15,10 +15,9 @@ from incident_desk.alertmanager_api import Alertmanagers
 from incident_desk.alerts import MalformedError, muted
 from incident_desk.config import Alertmanager
 from tests.alertmanager import programs
-from tests.incident_desk.made import TOKEN, Running, World, alert, alertmanager_of, notification, running
+from tests.incident_desk.made import QUARTER, TOKEN, Running, World, alert, alertmanager_of, notification, running
 from tests.tools import tool
 
-QUARTER = 15 * 60.0
 ALWAYS = {"name": "window", "time_intervals": [{"times": [{"start_time": "00:00", "end_time": "24:00"}]}]}
 NIGHT = {"name": "window", "time_intervals": [{"years": ["1999"]}]}
 
