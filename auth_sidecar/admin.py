@@ -59,7 +59,7 @@ class AdminGuard:
         try:
             expected = f"Bearer {file.read()}".encode()
         except (OSError, ValueError) as error:
-            logger.error("the token of the admin port cannot be read", extra={"error": str(error)})
+            logger.error("the token of the admin port cannot be read", extra={"problem": str(error)})
             return web.Response(status=500, text="the token cannot be read\n")
         if hmac.compare_digest(request.headers.get("Authorization", "").encode("utf-8", "replace"), expected):
             return None

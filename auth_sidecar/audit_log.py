@@ -146,7 +146,7 @@ class AuditLog:
             lines, link = self.sealers[0].seal(self.link, self._timestamp(), [body for _, body, _ in batch])
             self._append(b"".join(lines))
         except OSError as error:
-            logger.error("audit records could not be written", extra={"error": str(error), "records": len(batch)})
+            logger.error("audit records could not be written", extra={"problem": str(error), "records": len(batch)})
             return None
         except Exception:
             # Whoever waits for these records must be told, or its requests would hang for ever.

@@ -102,5 +102,5 @@ async def watch(of: Callable[[str], AuditWatch], names: Callable[[], Iterable[st
             try:
                 await watches[name].look()
             except OSError as error:
-                logger.error("the audit log cannot be verified", extra={"error": str(error), "chain": name})
+                logger.error("the audit log cannot be verified", extra={"problem": str(error), "chain": name})
         await asyncio.sleep(every)

@@ -101,7 +101,7 @@ class KeySource:
             keys = parse_jwks(await self._fetch())
         except (OSError, ValueError, aiohttp.ClientError, TimeoutError) as error:
             self._results["failure"].inc()
-            logger.warning("keys could not be fetched", extra={"issuer": self.issuer, "error": describe(error)})
+            logger.warning("keys could not be fetched", extra={"issuer": self.issuer, "problem": describe(error)})
             return False
         changed = self._keys is None or keys.fingerprint != self._keys.fingerprint
         self._keys, self._fetched_at = keys, self._clock()

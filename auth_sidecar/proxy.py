@@ -143,7 +143,7 @@ class Proxy:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             status = 504 if isinstance(error, TimeoutError) else 502
             outcome = Outcome("timeout" if status == 504 else str(status))
-            fields = {"agent": call.endpoint.agent, "status": status, "error": type(error).__name__}
+            fields = {"agent": call.endpoint.agent, "status": status, "problem": type(error).__name__}
             fields |= call.span.exemplar if call.span else {}
             logger.warning("upstream failed", extra=fields)
             response = _response(_unreachable(status, call.action))

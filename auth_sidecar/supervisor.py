@@ -198,7 +198,7 @@ class Supervisor:
             try:
                 worker = await self._start(number)
             except OSError as error:
-                logger.error("a worker could not start", extra={"worker": number, "error": str(error)})
+                logger.error("a worker could not start", extra={"worker": number, "problem": str(error)})
                 worker = self._workers.pop(number, worker)
                 await _ended(worker.process, 0)
 
@@ -210,7 +210,7 @@ class Supervisor:
         self._metrics.ended(str(number))
         self._deaths.inc()
         self._count.set(len(self._workers))
-        logger.error("a worker has died", extra={"worker": number, "code": code})
+        logger.error("a worker has died", extra={"worker": number, "exit_code": code})
         fields = {"event": AuditEvent.ADMIN, "action": "worker_died", "worker": number, "code": code}
         await self.audit.append(AuditEvent.ADMIN, audit_chain.fragment(fields))
 

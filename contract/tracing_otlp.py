@@ -88,7 +88,7 @@ class _Counted(SpanExporter):
             self._ended(EXPORT_FAILED, outcome.rejected)
         if outcome.reason and time.monotonic() - self._told >= TOLD_EVERY_SECONDS:
             self._told = time.monotonic()
-            logger.warning("spans were not taken", extra={"spans": outcome.rejected, "reason": outcome.reason})
+            logger.warning("spans were not taken", extra={"spans": outcome.rejected, "problem": outcome.reason})
         return SpanExportResult.FAILURE if outcome.rejected else SpanExportResult.SUCCESS
 
 

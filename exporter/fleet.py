@@ -197,7 +197,7 @@ class Fleet:
         self._counted(agent_type, result.outcome).inc()
         self._timed(agent_type).observe(result.duration_seconds, exemplar)
         if last is None or last.outcome is not result.outcome:
-            extra = {"agent": agent.target.name, "outcome": result.outcome, "detail": result.detail}
+            extra = {"agent": agent.target.name, "outcome": result.outcome, "problem": result.detail}
             level = logging.INFO if result.outcome.is_healthy else logging.WARNING
             logger.log(level, "agent changed state", extra=extra)
 

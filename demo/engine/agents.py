@@ -96,7 +96,7 @@ class Agents:
             else:
                 instance.answered()
                 return result
-            logger.warning("attempt failed", extra={"agent": instance.url, "tool": tool, "reason": str(reason)})
+            logger.warning("attempt failed", extra={"url": instance.url, "tool": tool, "problem": str(reason)})
         raise CallFailed(f"{tool}: {reason}")
 
     def _pick(self, agent_type: str, turn: int, tried: Counter[Instance]) -> Instance:

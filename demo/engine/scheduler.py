@@ -66,7 +66,7 @@ async def until_ready(agents: Agents) -> None:
         try:
             await agents.call("documentation", "search_documents", {"query": "ready"})
         except CallFailed as error:
-            logger.info("waiting for the agents", extra={"reason": str(error)})
+            logger.info("waiting for the agents", extra={"problem": str(error)})
             await asyncio.sleep(READY_RETRY_SECONDS)
         else:
             return

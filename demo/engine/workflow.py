@@ -60,7 +60,7 @@ class Workflow:
             outcome = await self._both_phases(run)
         except CallFailed as error:
             outcome = RunOutcome.FAILED
-            logger.warning("run failed", extra={"run": run.run_id, "reason": str(error)})
+            logger.warning("run failed", extra={"run": run.run_id, "problem": str(error)})
         except TimeoutError:
             outcome = RunOutcome.TIMED_OUT
         except Exception:

@@ -81,7 +81,7 @@ class Intruder:
             async with session.post(self._target, json=body, headers=headers) as response:
                 return str(response.status)
         except (aiohttp.ClientError, TimeoutError) as error:
-            logger.warning("bad token could not be sent", extra={"error": str(error)})
+            logger.warning("bad token could not be sent", extra={"problem": str(error)})
             return "unreachable"
 
     async def _forged(self, _session: aiohttp.ClientSession) -> str:

@@ -134,7 +134,7 @@ def test_a_bad_answer_costs_its_spans_in_bounded_time_and_tells_why(
     assert counted == {"export_failed": 1}
     assert took < SECONDS + 1
     (record,) = [record for record in caplog.records if record.message == "spans were not taken"]
-    assert str(vars(record)["reason"]).startswith(reason)
+    assert str(vars(record)["problem"]).startswith(reason)
     assert all(request.startswith(b"POST /v1/traces ") for request in running.requests)
 
 
