@@ -117,11 +117,15 @@ class _Reading:
             delay_millis=numbers[_DELAY],
             sampling=self._sampling(),
             warnings=tuple(f"{variable}: {said}" for variable, said in self._warnings.items()),
-            unusable=tuple(self._warnings),
+            unusable=(*self._warnings, *self._empty()),
         )
         if self._problems:
             raise ConfigError(self._problems)
         return made
+
+    def _empty(self) -> Iterator[str]:
+        """Yield what is the same as not set, by the specification but not for the SDK."""
+        return (name for name, text in self._environ.items() if name.startswith("OTEL_") and not text.strip())
 
     def _set(self, what: str) -> str:
         """Return the variable of the two that counts: the one for traces, where it is set."""

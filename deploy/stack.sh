@@ -4,11 +4,12 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-# `.env` as Compose reads it, for every runtime; only our own names, and the environment wins.
+# `.env` as Compose reads it, for every runtime; only our own names and those of telemetry, and the environment wins.
 read_env_file() {
     while IFS= read -r line; do
         [ -n "$line" ] || continue
         name=${line%%=*} value=${line#*=}
+        case $name in LOOKOUT_* | OTEL_*) ;; *) continue ;; esac
         case $value in
             \"*\"*) value=${value#\"} value=${value%%\"*} ;;
             "'"*"'"*) value=${value#"'"} value=${value%%"'"*} ;;
@@ -16,7 +17,7 @@ read_env_file() {
         esac
         if ! printenv "$name" >/dev/null; then export "$name=$value"; fi
     done <<LINES
-$(tr -d '\r' <.env | sed -n 's/^[[:space:]]*\(export[[:space:]][[:space:]]*\)\{0,1\}\(LOOKOUT_[A-Z0-9_]*\)[[:space:]]*=[[:space:]]*/\2=/p')
+$(tr -d '\r' <.env | sed -n 's/^[[:space:]]*\(export[[:space:]][[:space:]]*\)\{0,1\}\([A-Z][A-Z0-9_]*\)[[:space:]]*=[[:space:]]*/\2=/p')
 LINES
 }
 if [ -f .env ]; then read_env_file; fi

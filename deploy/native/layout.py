@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.native.files import write_if_changed
+from deploy.native.profile import without_profile
 from deploy.native.translate import Translator
 from deploy.prepare import OWN_LIST, SECRETS, prepare
 
@@ -68,7 +69,9 @@ class Layout:
         changes = prepare(self.secrets, self.root / "secrets")
         written = set(self._copies())
         for target, source in self._copies().items():
-            write_if_changed(target, translate(source.read_text(encoding="utf-8")), mode=_mode(source))
+            text = translate(source.read_text(encoding="utf-8"))
+            text = without_profile(text) if source.name == "prometheus.yml" else text
+            write_if_changed(target, text, mode=_mode(source))
         for old in set(_files(self.etc)) - written:
             old.unlink()
         return changes

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from contract import log
 from contract.ports import ENDPOINTS, port
 from deploy.native import packages
 from deploy.native.layout import Layout
@@ -81,6 +82,7 @@ class Table:
         environ: Mapping[str, str] = MappingProxyType({}),
     ) -> Service:
         """Return one of our own services."""
+        followed = [name for name in self._environ if name.startswith("OTEL_") or name == log.FOLDER_VARIABLE]
         name = package.removeprefix("demo.").replace("auth_sidecar", "sidecar").replace("_", "-")
         command = (sys.executable, "-m", package, *arguments)
         return Service(
@@ -93,7 +95,7 @@ class Table:
             code=(self._layout.root / "contract", self._layout.root / package.partition(".")[0]),
             reload=reload,
             # Named here so that a service is started again when they change.
-            environ={**environ, **{name: self._environ[name] for name in self._environ if name.startswith("OTEL_")}},
+            environ={**environ, **{variable: self._environ[variable] for variable in followed}},
         )
 
     def _idp(self) -> Service:

@@ -87,6 +87,13 @@ def test_what_cannot_be_read_is_named_and_treated_as_not_set(variable: str, text
         assert getattr(settings, name) == getattr(plain, name)
 
 
+def test_an_empty_variable_is_as_if_it_were_not_set() -> None:
+    empty = dict.fromkeys(("OTEL_BSP_SCHEDULE_DELAY", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_TRACES_EXPORTER"), "")
+    settings = read(**empty)
+    assert settings.warnings == ()
+    assert set(settings.unusable) == set(empty)
+
+
 def test_no_text_of_a_header_is_repeated() -> None:
     settings = read(OTEL_EXPORTER_OTLP_HEADERS="secret,x=a%0ab,authorization=Bearer%20t")
     assert settings.headers == {"authorization": "Bearer t"}

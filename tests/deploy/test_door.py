@@ -151,6 +151,8 @@ LOOKOUT_ENGINE_PORT='20003'
 LOOKOUT_GRAFANA_PORT=20004   # a remark
 LOOKOUT_AGENTS_PORT=20100
 COMPOSE_PROFILES=elsewhere
+OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318
+OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20x"
 LOOKOUT_PROMETHEUS_PORT=20005"""
 
 
@@ -158,11 +160,11 @@ def variables_of_up(door: Door, **environ: str) -> dict[str, str]:
     (door.root / ".env").write_text(ENV_FILE, encoding="utf-8")
     door.program(".venv/bin/python", '#!/bin/sh\nenv >> "$CALLS"\n')
     assert door.open("up", **environ).returncode == 0
-    pairs = (line.partition("=") for line in door.called("LOOKOUT_") + door.called("COMPOSE_"))
+    pairs = (line.partition("=") for line in door.called("LOOKOUT_") + door.called("COMPOSE_") + door.called("OTEL_"))
     return {name: value for name, _, value in pairs}
 
 
-def test_env_file_is_read_natively_too_for_our_own_names(door: Door) -> None:
+def test_env_file_is_read_natively_too_for_our_own_names_and_those_of_telemetry(door: Door) -> None:
     assert variables_of_up(door) == {
         "LOOKOUT_EXPORTER_PORT": "20001",
         "LOOKOUT_SINK_PORT": "20002",
@@ -171,6 +173,8 @@ def test_env_file_is_read_natively_too_for_our_own_names(door: Door) -> None:
         "LOOKOUT_AGENTS_PORT": "20100",
         "LOOKOUT_AGENTS_PORTS": "20100-20111",
         "LOOKOUT_PROMETHEUS_PORT": "20005",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+        "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20x",
     }
 
 

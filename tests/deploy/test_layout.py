@@ -241,3 +241,10 @@ def test_node_exporter_scrapes_without_errors_in_its_log(tmp_path: Path) -> None
     assert "node_cpu_seconds_total" in metrics
     log = (runner.logs / "node-exporter.log").read_text(encoding="utf-8")
     assert not [line for line in log.splitlines() if "collector failed" in line or "collector=textfile" in line]
+
+
+def test_what_telemetry_needs_reaches_every_service_of_ours(tmp_path: Path) -> None:
+    wanted = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "LOOKOUT_LOG_FOLDER": str(tmp_path)}
+    services = [service for service in table(tmp_path, **wanted).services() if service.code]
+    assert len(services) == 7
+    assert all(wanted.items() <= service.environ.items() for service in services)

@@ -65,6 +65,15 @@ def test_without_the_profile_nothing_is_traced(name: str) -> None:
     assert not tracing_settings.is_wanted(environment)
 
 
+@pytest.mark.parametrize("name", OURS)
+def test_every_variable_of_the_guide_that_needs_no_file_is_passed_on(name: str) -> None:
+    table = (ROOT / "docs/telemetry.md").read_text(encoding="utf-8").partition("| variable |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`(OTEL_\w+)[`=]", table)) | {"OTEL_EXPORTER_OTLP_COMPRESSION"}
+    assert len(named) > 10
+    passed = {variable for variable in SERVICES[name]["environment"] if variable.startswith("OTEL_")}
+    assert passed == named
+
+
 @pytest.mark.parametrize("name", PROFILE)
 def test_the_profile_adds_to_the_stack_and_nothing_needs_it(name: str) -> None:
     assert SERVICES[name]["profiles"] == ["telemetry"]
