@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
-from alertmanager import configuration, kubernetes, reach
+from alertmanager import configuration, kubernetes, own_checks, reach
+from alertmanager.own_config import OwnConfig
+from alertmanager.reach import Tree
 from alertmanager.receivers import Receivers
-from contract.config import ConfigError, Finding, Location, Problem, exit_with, gathering
+from contract.config import ConfigError, Finding, Location, Problem, exit_with, gathering, load
 from contract.generated import Generated, add_check, finish, opens_with
-from rules import conventions, environments, escalation, pack, yaml_text
+from rules import conventions, environments, escalation, facts, pack, slos, yaml_text
 from rules.escalation import Escalations
 from rules.pack import Pack
 
@@ -82,11 +82,24 @@ def _read(sources: Sources) -> tuple[Pack, Receivers, Escalations]:
     return read, who, stages
 
 
-def check_routes(config: Path, policies: Path) -> int:
-    """Check that every policy's alert reaches its channels by somebody's own alertmanager.yml; raises ConfigError."""
-    if found := list(reach.problems(yaml.safe_load(config.read_text(encoding="utf-8")), pack.read(policies))):
-        raise ConfigError(found)
-    return 0
+def check_routes(file: Path, sources: Sources) -> None:
+    """Check that by somebody's own alertmanager.yml every alert reaches who it must; raises ConfigError."""
+    tree = Tree(load(file, OwnConfig, environ=None).config)
+    read, who, stages = _read(sources)
+    known = facts.gather(read, Path(), slos.read(Path("rules/slos.yaml")))
+
+    def check(_config: OwnConfig) -> Iterator[Finding]:
+        yield from own_checks.receivers(tree, known, stages)
+        yield from own_checks.intervals(tree)
+        yield from own_checks.inhibitions(tree, known)
+        if who.incident_desk:
+            yield from own_checks.desk(tree, known, stages)
+
+    problems = list(reach.problems(tree, known))
+    with gathering(problems):
+        load(file, OwnConfig, check, environ=None)
+    if problems:
+        raise ConfigError(problems)
 
 
 def generated(sources: Sources = Sources(), out: Path = HERE / "generated") -> Generated:
@@ -109,9 +122,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.environment and not options.out:
         parser.error("--environment asks for --out: the folder of that environment's files")
     try:
-        if options.routes:
-            return check_routes(options.routes, options.policies)
         sources = Sources(options.policies, options.receivers, options.escalation, options.secrets, options.environment)
+        if options.routes:
+            check_routes(options.routes, sources)
+            return 0
         return finish([generated(sources, options.out or HERE / "generated")], check=options.check)
     except ConfigError as error:
         exit_with(error)

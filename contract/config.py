@@ -19,6 +19,7 @@ from contract.yaml_source import Location, Source
 __all__ = [
     "ConfigError",
     "Finding",
+    "ForeignModel",
     "Loaded",
     "Location",
     "Model",
@@ -34,6 +35,17 @@ class Model(pydantic.BaseModel):
     """Base of all configuration models: frozen, unknown keys refused."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class ForeignModel(Model):
+    """Base of what is read of other programs' files: other keys are passed over, null is as good as left out."""
+
+    model_config = pydantic.ConfigDict(extra="ignore")
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _leave_out_null(cls, value: Any) -> Any:
+        return {key: each for key, each in value.items() if each is not None} if isinstance(value, Mapping) else value
 
 
 M = TypeVar("M", bound=Model)
@@ -95,8 +107,15 @@ def no_findings(_config: Any) -> Iterable[Finding]:
     return ()
 
 
-def load(path: Path, model: type[M], check: Callable[[M], Iterable[Finding]] = no_findings) -> Loaded[M]:
+def load(
+    path: Path,
+    model: type[M],
+    check: Callable[[M], Iterable[Finding]] = no_findings,
+    environ: Mapping[str, str] | None = os.environ,
+) -> Loaded[M]:
     """Read a YAML file into a model; relative paths in it start at the file's folder.
+
+    Without `environ` nothing is expanded, and every value comes as the text that stands there.
 
     Raises ConfigError with every problem of the file, also when it cannot be read.
     """
@@ -108,7 +127,7 @@ def load(path: Path, model: type[M], check: Callable[[M], Iterable[Finding]] = n
         raise ConfigError(
             [Problem(str(path), 1, "", f"cannot be read: {error}", "check rights and encoding")]
         ) from None
-    return load_text(text, path, model, check)
+    return load_text(text, path, model, check, environ)
 
 
 def load_text(
@@ -116,7 +135,7 @@ def load_text(
     file: Path,
     model: type[M],
     check: Callable[[M], Iterable[Finding]] = no_findings,
-    environ: Mapping[str, str] = os.environ,
+    environ: Mapping[str, str] | None = os.environ,
 ) -> Loaded[M]:
     """Read YAML text as if it stood in `file`; see `load`."""
     source = yaml_source.parse(text, environ)

@@ -76,8 +76,11 @@ def _first_line_too_deep(text: str) -> int | None:
     return None
 
 
-def parse(text: str, environ: Mapping[str, str] = os.environ) -> Source:
-    """Parse one YAML (or JSON) document; whatever is wrong is in `problems`, nothing is raised."""
+def parse(text: str, environ: Mapping[str, str] | None = os.environ) -> Source:
+    """Parse one YAML (or JSON) document; whatever is wrong is in `problems`, nothing is raised.
+
+    Without `environ` every value is the text that stands there, or null: what a file of another program means.
+    """
     source = Source()
     try:
         _compose(text, source, environ)
@@ -91,7 +94,7 @@ def parse(text: str, environ: Mapping[str, str] = os.environ) -> Source:
     return source
 
 
-def _compose(text: str, source: Source, environ: Mapping[str, str]) -> None:
+def _compose(text: str, source: Source, environ: Mapping[str, str] | None) -> None:
     """Fill the source; raises YAMLError."""
     too_deep = _first_line_too_deep(text)
     if too_deep:
@@ -111,7 +114,7 @@ def _compose(text: str, source: Source, environ: Mapping[str, str]) -> None:
 class _Builder:
     """Turns YAML nodes into plain values, noting lines and problems in a Source."""
 
-    def __init__(self, loader: Any, source: Source, environ: Mapping[str, str]) -> None:
+    def __init__(self, loader: Any, source: Source, environ: Mapping[str, str] | None) -> None:
         self._loader = loader
         self._source = source
         self._environ = environ
@@ -157,8 +160,11 @@ class _Builder:
 
     def _scalar(self, node: Any, location: Location) -> Any:
         text = node.value
+        if self._environ is None:
+            return None if node.tag == "tag:yaml.org,2002:null" else text
         if "${" in text and node.tag == "tag:yaml.org,2002:str":
-            text = _VARIABLE.sub(lambda match: self._expand(match, node, location), text)
+            environ = self._environ
+            text = _VARIABLE.sub(lambda match: self._expand(match, environ, node, location), text)
             if text != node.value and not node.style:
                 node = yaml.ScalarNode(
                     self._loader.resolve(yaml.ScalarNode, text, (True, False)), text, node.start_mark
@@ -171,11 +177,11 @@ class _Builder:
             self._problem(node, location, f"{text!r} is not a value YAML can read", "put it in quotes")
             return None
 
-    def _expand(self, match: re.Match[str], node: yaml.Node, location: Location) -> str:
+    def _expand(self, match: re.Match[str], environ: Mapping[str, str], node: yaml.Node, location: Location) -> str:
         name, default = match["name"], match["default"]
         if name is None:
             return "$"
-        value = self._environ.get(name) or default
+        value = environ.get(name) or default
         if value is None:
             mend = f"export {name}, or write ${{{name}:-default}}"
             self._problem(node, location, f"environment variable {name} is not set", mend)

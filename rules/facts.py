@@ -9,7 +9,7 @@ from typing import Any
 
 import pydantic
 
-from contract.config import ConfigError, Model, Problem, load
+from contract.config import ConfigError, ForeignModel, Problem, load
 from rules import conventions, known_metrics, promql, slos
 from rules.known_metrics import Series
 from rules.pack import Pack
@@ -61,30 +61,25 @@ class Facts:
         return conventions.SIDECAR_SCRAPE_INTERVAL_SECONDS if is_sidecar else conventions.SCRAPE_INTERVAL_SECONDS
 
 
-class _Receivers(Model):
+class _Receivers(ForeignModel):
     """Of the receivers file the names alone; whether the rest of it is right, its own generator says."""
 
-    model_config = pydantic.ConfigDict(extra="ignore")
     channels: dict[str, Any]
 
 
-class _Named(Model):
-    model_config = pydantic.ConfigDict(extra="ignore")
+class _Named(ForeignModel):
     name: str
 
 
-class _Variables(Model):
-    model_config = pydantic.ConfigDict(extra="ignore")
+class _Variables(ForeignModel):
     list: tuple[_Named, ...] = ()
 
 
-class _Panel(Model):
-    model_config = pydantic.ConfigDict(extra="ignore")
+class _Panel(ForeignModel):
     id: int | None = None
 
 
-class _Dashboard(Model):
-    model_config = pydantic.ConfigDict(extra="ignore")
+class _Dashboard(ForeignModel):
     uid: str
     templating: _Variables = _Variables()
     panels: tuple[_Panel, ...] = ()

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pydantic
-
-from contract.config import Model, load
+from contract.config import ForeignModel, Model, load
 from contract.metric import Kind, Metric, Values
 from contract.metrics import CATALOGUE
 from rules.interval import Interval
 
 TARGET_LABELS = frozenset({"job", "instance"})
 """Labels that Prometheus adds to everything it scrapes."""
+JOBS = {"exporter": "exporter", "sidecar": "auth-sidecar", "incident_desk": "incident-desk", "demo": "demo"}
+"""The job in rules/prometheus.yml that scrapes each of our services."""
 ANY = Interval()
 MOMENT = "moment"
 _UNITS = {
@@ -67,15 +67,13 @@ class _File(Model):
     metrics: dict[str, _Foreign]
 
 
-class _Job(Model):
-    model_config = pydantic.ConfigDict(extra="ignore")
+class _Job(ForeignModel):
     job_name: str
 
 
-class _Prometheus(Model):
+class _Prometheus(ForeignModel):
     """Of Prometheus' configuration the jobs alone."""
 
-    model_config = pydantic.ConfigDict(extra="ignore")
     scrape_configs: tuple[_Job, ...]
 
 
@@ -84,7 +82,7 @@ def read(file: Path, prometheus: Path, recorded: Iterable[Mapping[str, Any]] = (
     foreign = load(file, _File).config
     scraped = load(prometheus, _Prometheus).config.scrape_configs
     jobs = {"job": tuple(dict.fromkeys((*(job.job_name for job in scraped), *foreign.jobs)))}
-    ours = (series for metric in CATALOGUE.values() for series in _of(metric, jobs))
+    ours = (series for metric in CATALOGUE.values() for series in _of(metric, foreign.jobs))
     theirs = (
         _series(name, each.kind, each.labels, {**each.values, **jobs}, values_in=each.values_in())
         for name, each in foreign.metrics.items()
@@ -93,9 +91,9 @@ def read(file: Path, prometheus: Path, recorded: Iterable[Mapping[str, Any]] = (
     return {series.name: series for series in (*ours, *theirs, *rules)}
 
 
-def _of(metric: Metric, jobs: Values) -> Iterator[Series]:
+def _of(metric: Metric, jobs: Iterable[str]) -> Iterator[Series]:
     """Yield the series of a metric: a histogram has three."""
-    values = {**metric.values, **jobs}
+    values = {**metric.values, "job": (*(JOBS[service] for service in metric.services), *jobs)}
     if metric.kind is not Kind.HISTOGRAM:
         able = Interval(*metric.bounds, metric.is_whole)
         yield _series(metric.name, metric.kind, metric.labels, values, values_in=able, services=metric.services)

@@ -13,6 +13,7 @@ import yaml
 
 from alertmanager import reach
 from alertmanager.desk_routing import DESK
+from alertmanager.own_config import Route
 from alertmanager.receivers import Receivers
 from rules.conditions import Condition
 from tests.tools import tool
@@ -46,7 +47,8 @@ def test_a_policy_of_ones_own_takes_one_block_a_runbook_and_the_commands_shown(p
             done = run(command, project)
             assert done.returncode == 0, (command, done.stdout, done.stderr)
     config = yaml.safe_load((project / "alertmanager/generated/alertmanager.yml").read_text())
-    reached = reach.receivers(config["route"], {"alertname": "QueueTooLong", "severity": "major"})
+    labels = {"alertname": "QueueTooLong", "severity": "major"}
+    reached = reach.receivers(Route.model_validate(config["route"]), labels)
     assert reached == ["slack", "email", DESK]
     assert (project / "staging/rules/queue_too_long.yaml").is_file()
 
