@@ -82,7 +82,9 @@ def printable(request_id: str) -> str:
 
 def has_query_token(query: str) -> bool:
     """Whether a query string carries an access token (RFC 6750, section 2.3), however it is spelt."""
-    return bool(query) and any(name.lower() == "access_token" for name, _ in parse_qsl(query, keep_blank_values=True))
+    # Some servers separate by semicolons too (HTML 4.01, appendix B.2.2).
+    pairs = parse_qsl(query.replace(";", "&"), keep_blank_values=True) if query else ()
+    return any(name.lower() == "access_token" for name, _ in pairs)
 
 
 class Decision(NamedTuple):

@@ -15,13 +15,13 @@ HOP_BY_HOP = frozenset({
 _NOT_INWARDS = frozenset({
     "host", "content-length", "expect", "forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "x-original-url",
     "x-original-uri", "x-rewrite-url", "x-http-method", "x-http-method-override", "x-method-override", "remote-user",
-    "x-remote-user", "mcp-session-id",
+    "x-remote-user", "content-type", "content-encoding", "mcp-method", "mcp-name", "mcp-protocol-version",
+    "mcp-session-id",
 })  # fmt: skip
-"""What the sidecar says itself, and what makes some servers see another request than the one that was judged."""
-_SPELT_ONE_WAY = frozenset({
-    "mcp-method", "mcp-name", "mcp-protocol-version", "content-type", "content-encoding", "accept-encoding",
-})  # fmt: skip
-"""Decisive headers; with underscores they are none here, but the same ones for a CGI-like server behind."""
+"""What the sidecar says itself, and what makes some servers see another request than the one that was judged.
+
+Names with underscores are others here, but the same ones for a CGI-like server behind; so they count as the same.
+"""
 _FORGEABLE = ("x-auth-", "x-forwarded-")
 _NEVER_INWARDS = HOP_BY_HOP | _NOT_INWARDS
 Headers = CIMultiDictProxy[str]
@@ -33,16 +33,25 @@ def inwards(headers: Headers, besides: frozenset[str]) -> list[tuple[str, str]]:
     passed = []
     for name, value in headers.items():
         plain = name.lower().replace("_", "-")
-        if plain in dropped or plain.startswith(_FORGEABLE) or ("_" in name and plain in _SPELT_ONE_WAY):
+        if plain in dropped or plain.startswith(_FORGEABLE):
             continue
         passed.append((name, value))
     return passed
 
 
+def is_text(headers: Headers, target: str) -> bool:
+    """Whether a request's head reads the same everywhere: values in UTF-8, a target in ASCII without fragment.
+
+    aiohttp reads other bytes as lone surrogates, which it leaves out when it writes.
+    """
+    text = "".join(headers.values())
+    return target.isascii() and "#" not in target and _is_encodable(text)
+
+
 def outwards(headers: Headers, besides: frozenset[str]) -> list[tuple[str, str]]:
     """Return the headers of the server behind that the client may see; those in `besides` it may not see either."""
     dropped = HOP_BY_HOP | besides | _named_by_connection(headers)
-    return [(name, value) for name, value in headers.items() if name.lower() not in dropped]
+    return [(name, value) for name, value in headers.items() if name.lower() not in dropped and _is_encodable(value)]
 
 
 def identity(principal: Principal) -> list[tuple[str, str]]:
@@ -68,5 +77,17 @@ def _safe(text: str) -> str:
 
 
 def _named_by_connection(headers: Headers) -> frozenset[str]:
+    """Return what is for this connection only, as its sender says; headers of MCP never are."""
     values = headers.getall("Connection", ())
-    return frozenset([word.strip().lower() for value in values for word in value.split(",")])
+    words = (word.strip().lower() for value in values for word in value.split(","))
+    return frozenset([word for word in words if not word.startswith("mcp-")])
+
+
+def _is_encodable(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

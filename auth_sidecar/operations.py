@@ -33,7 +33,7 @@ _PARAMS_KEYS = frozenset({"name", "uri", "arguments", "_meta"})
 _META_KEYS = frozenset({META_VERSION})
 _FOLDED = {keys: frozenset(key.casefold() for key in keys) for keys in (_MESSAGE_KEYS, _PARAMS_KEYS, _META_KEYS)}
 _CONTROL = re.compile(r"[\x00-\x1f]")
-_REVISION = re.compile(r"\d{4}-\d{2}-\d{2}")
+_REVISION = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _SENTINEL = re.compile(r"=\?base64\?([A-Za-z0-9+/]*={0,2})\?=")
 
 
@@ -81,9 +81,10 @@ def read_body(body: bytes, headers: Mapping[str, str]) -> Action | Refused:
         meta = _mapping(fields.get("_meta"))
         for keys, decisive in ((message, _MESSAGE_KEYS), (fields, _PARAMS_KEYS), (meta or {}, _META_KEYS)):
             _demand_one_spelling(keys, decisive)
+        method = _method(message)
         action = Action(
-            method=_method(message),
-            name=_text(fields.get(NAMED_METHODS.get(str(message.get("method")), ""), "")),
+            method=method,
+            name=_text(fields.get(NAMED_METHODS[method], "")) if method in NAMED_METHODS else "",
             version=headers.get("mcp-protocol-version", ""),
             message_id=_message_id(message.get("id")),
             is_request="method" in message and "id" in message,
@@ -109,9 +110,9 @@ def read_headers(headers: Mapping[str, str], *, is_trusted: bool) -> Action | Re
 
 
 def decode_header(value: str) -> str | None:
-    """Return the text of a mirrored header, its Base64 form decoded; None when that form is broken."""
+    """Return the text of a mirrored header, its Base64 form decoded; None when it is broken or not ASCII."""
     if not value.startswith("=?base64?"):
-        return value
+        return value if value.isascii() else None
     match = _SENTINEL.fullmatch(value)
     try:
         return base64.b64decode(match[1], validate=True).decode("utf-8") if match else None

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 from auth_sidecar import cors
 from auth_sidecar import headers as headers_
@@ -45,8 +46,8 @@ DRAIN_SECONDS = 300.0
 _FILTERED = frozenset({*LISTS, RESUMED})
 _CREDENTIALS = frozenset({"authorization"})
 _CODINGS = frozenset({"accept-encoding", "range"})
-_CONTEXT = frozenset({TRACEPARENT})
 """What would bring an answer in a form that cannot be filtered."""
+_CONTEXT = frozenset({TRACEPARENT})
 _UPSTREAM_DOWN = {502: "The server behind cannot be reached.", 504: "The server behind does not answer in time."}
 
 
@@ -79,6 +80,8 @@ class Proxy:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         started = time.perf_counter()
+        if not headers_.is_text(request.headers, request.raw_path):
+            return self.malformed(request)
         path, _, query = request.raw_path.partition("?")
         metadata = self.answers.metadata(path) if request.method == "GET" else None
         if metadata:
@@ -112,7 +115,9 @@ class Proxy:
     def malformed(self, request: web.BaseRequest) -> web.StreamResponse:
         """Refuse what is not HTTP."""
         decision = self._gate.refuse_unread(PROXY, request.remote or "")
-        return _response(self.answers.refuse(decision))
+        response = _response(self.answers.refuse(decision))
+        response.force_close()
+        return response
 
     async def close(self) -> None:
         """Give up answers that are still being drained."""
@@ -167,7 +172,10 @@ class Proxy:
 
     def _bound(self, call: "Call", answer: aiohttp.ClientResponse) -> str:
         """Return the session id that the client gets, empty where there is none."""
-        session = answer.headers.get(SESSION_HEADER)
+        session = answer.headers.get(SESSION_HEADER, "")
+        if not session.isascii():
+            answer.close()
+            raise aiohttp.ClientPayloadError("a session id that is not ASCII")
         return self._sessions.bind(session, call.caller, call.endpoint.path) if session else ""
 
     async def _ask_upstream(self, request: web.BaseRequest, call: "Call") -> aiohttp.ClientResponse:
@@ -176,8 +184,7 @@ class Proxy:
         dropped = frozenset() if self.upstream.keep_authorization else _CREDENTIALS
         dropped |= _CODINGS if call.action.method in _FILTERED else frozenset()
         pairs = headers_.inwards(request.headers, dropped | _CONTEXT if call.span else dropped)
-        if call.body.session:
-            pairs.append((SESSION_HEADER, call.body.session))
+        pairs += call.body.headers
         pairs += headers_.forwarded(request.remote or "", request.host, request.scheme)
         pairs += headers_.identity(call.caller)
         data = call.body.data
@@ -189,7 +196,7 @@ class Proxy:
         async with asyncio.timeout(self.upstream.response_timeout or None):
             return await self._http.request(
                 request.method,
-                call.endpoint.upstream + (f"?{query}" if query else ""),
+                _target(call.endpoint.upstream, query),
                 headers=pairs,
                 data=io.BytesIO(data) if len(data) > LARGE_BYTES else data or None,
                 allow_redirects=False,
@@ -238,6 +245,12 @@ def _ask(request: web.BaseRequest, endpoint: Endpoint | None, query: str) -> Ask
 def _outlives_its_client(action: Action) -> bool:
     """Whether a request goes on when its client leaves: that is a cancellation only in the modern era."""
     return not is_modern(action.version) and action.method not in BODILESS.values()
+
+
+def _target(upstream: str, query: str) -> URL:
+    """Return where a request goes, with the query byte for byte as it was judged."""
+    url = URL(upstream)
+    return URL(f"{url}?{query}", encoded=True) if query else url
 
 
 def _response(answer: Answer) -> web.Response:

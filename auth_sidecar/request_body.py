@@ -1,6 +1,7 @@
 """The body of a request: read only of callers who are known, bounded in size and time, and turned into an action."""
 
 import asyncio
+import re
 
 from aiohttp import web
 
@@ -15,6 +16,7 @@ BODILESS = {"GET": "http/get", "DELETE": "http/delete"}
 """HTTP methods that are operations by themselves."""
 _SINGLE = (*MIRRORED, "content-type", HEADER.lower())
 """Headers that decide something; of two, the server behind might believe the other one."""
+_JSON = re.compile(r'application/json(?:[ \t]*;[ \t]*charset=(?:utf-8|"utf-8"))?', re.IGNORECASE | re.ASCII)
 
 
 class Body:
@@ -34,6 +36,18 @@ class Body:
     def message_id(self) -> MessageId:
         """The id of the JSON-RPC message, None when there is none."""
         return self.action.message_id if self.action else None
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """Headers that say what was judged: each value once, and the body's form in our words, not the client's."""
+        request = self._request
+        names = MIRRORED if request.method == "POST" else MIRRORED[:1]
+        pairs = [(name, request.headers[name]) for name in names if name in request.headers]
+        if request.method == "POST":
+            pairs.append(("Content-Type", "application/json"))
+        if self.session:
+            pairs.append((HEADER, self.session))
+        return pairs
 
     async def read_action(self, principal: Principal) -> Action | Refused:
         """Read the body and return what is asked for; a session of somebody else refuses it."""
@@ -78,6 +92,5 @@ class Body:
 
 
 def _is_plain(request: web.BaseRequest) -> bool:
-    """Whether the server behind reads the same characters as we do: no coding, no charset but UTF-8 (RFC 8259)."""
-    charset = request.charset
-    return "Content-Encoding" not in request.headers and (charset is None or charset.lower() in ("utf-8", "utf8"))
+    """Whether a body is said to be plain JSON, which is UTF-8 (RFC 8259), in words that cannot be read in two ways."""
+    return "Content-Encoding" not in request.headers and bool(_JSON.fullmatch(request.headers.get("Content-Type", "")))

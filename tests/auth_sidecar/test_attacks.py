@@ -125,8 +125,8 @@ def _with_header(header: object) -> bytes:
         _with_header({"alg": {"RS256": 1}, "kid": "key-1"}),
         _with_header({"alg": "RS256", "kid": ["key-1"]}),
         _with_header({"alg": "RS256", "typ": []}),
-        b"mlk_\xff",
-        b"\xff.\xff.\xff",
+        b"mlk_\xc3\xa9",
+        b"\xc3\xa9.\xc3\xa9.\xc3\xa9",
     ],
 )
 async def test_no_credential_is_a_surprise(sidecar: Sidecar, tmp_path: Path, token: bytes) -> None:

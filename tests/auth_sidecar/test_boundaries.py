@@ -164,7 +164,9 @@ async def test_foreign_origins_and_hosts_are_refused_before_anything_else(
     assert records(tmp_path)[0]["reason"] == ("ok" if status == 200 else "origin_not_allowed")
 
 
-@pytest.mark.parametrize("query", ["access_token=x", "a=1&ACCESS_TOKEN=x", "access%5Ftoken=x", "access_token"])
+@pytest.mark.parametrize(
+    "query", ["access_token=x", "a=1&ACCESS_TOKEN=x", "access%5Ftoken=x", "access_token", "a=1;access_token=x"]
+)
 async def test_a_token_in_the_query_string_is_refused(sidecar: Sidecar, echo: Echo, tmp_path: Path, query: str) -> None:
     status, _, _ = await post(sidecar, mint(), call("search_knowledge"), path=f"/kb/mcp?{query}")
     assert (status, echo.seen) == (401, [])
