@@ -112,9 +112,9 @@ class Sidecar:
         )  # fmt: skip
         operations = OperationMetrics(self.instruments, self.tracer)
         self.proxy = Proxy(
-            self.gate, self._upstream, operations, endpoints=build.endpoints(config),
-            answers=build.answers(config), sessions=SessionBinding(config.audit.key_file.read().encode()),
-            limits=config.limits, upstream=config.upstream,
+            self.gate, self._upstream, operations, answers=build.answers(config),
+            sessions=SessionBinding(config.audit.key_file.read().encode()), limits=config.limits,
+            upstream=config.upstream,
         )  # fmt: skip
         await self._first_keys(self.sources)
         self._start_tasks(config)
@@ -163,9 +163,7 @@ class Sidecar:
 
     async def _open_forward_auth(self, config: ForwardAuth) -> None:
         settings = self.settings.sidecar
-        self.forward = ForwardAuthEndpoint(
-            self.gate, config, endpoints=build.endpoints(settings), answers=build.answers(settings)
-        )
+        self.forward = ForwardAuthEndpoint(self.gate, config, build.answers(settings))
         server = LeanServer(self.forward.handle, self.forward.malformed, settings.limits.header_bytes)
         await server.start(config.host, config.port, self.place.forward if self.place else None)
         self._stack.push_async_callback(server.close, settings.drain)
@@ -226,9 +224,9 @@ class Sidecar:
         self.gate.sources = self.sources
         self.gate.rules = rules
         self.cache.clear()
-        self.proxy.endpoints, self.proxy.answers = build.endpoints(config), build.answers(config)
+        self.proxy.answers = build.answers(config)
         if self.forward:
-            self.forward.use(self.proxy.endpoints, self.proxy.answers)
+            self.forward.use(self.proxy.answers)
         self.proxy.limits, self.proxy.upstream = config.limits, config.upstream
 
 

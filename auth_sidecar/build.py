@@ -37,6 +37,7 @@ def rules(settings: Settings, keys: Keys, instruments: Instruments | None = None
     issuers = {issuer.issuer: issuer_rules(issuer, config, keys[issuer.name]) for issuer in config.issuers}
     return Rules(
         settings.policy,
+        endpoints(config),
         CredentialVerifier(TokenVerifier(issuers, time.time), [key.compiled() for key in config.api_keys], time.time),
         hosts=frozenset(host.lower() for host in config.resource.hosts),
         origins=rbac.glob(config.resource.origins) if config.resource.origins else None,

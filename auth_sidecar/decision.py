@@ -48,6 +48,7 @@ class Ask:
     client: str
     """Address of the client."""
     endpoint: Endpoint | None
+    """What the request is for; once decided, as it was configured at that moment."""
     host: str
     origin: str | None
     authorizations: tuple[str, ...]
@@ -114,11 +115,13 @@ class Decision(NamedTuple):
         return self.status == 200
 
 
-@dataclass
+@dataclass(frozen=True)
 class Rules:
-    """Everything a decision depends on besides the request; built from one configuration, then only read."""
+    """Everything a decision depends on besides the request: a snapshot of one configuration, replaced as a whole."""
 
     policy: rbac.Policy
+    endpoints: Mapping[str, Endpoint]
+    """Protected endpoints by exact path."""
     verifier: Verifier
     hosts: frozenset[str]
     """Host names answered, in lower case, with port or without (then any port)."""
@@ -130,7 +133,7 @@ class Rules:
     allows_unaudited: bool = False
     sealing: AuditSealing | None = None
     known: dict[tuple[object, ...], Decision] = field(default_factory=dict)
-    """Decisions already made under these rules."""
+    """Decisions already made under these rules, which go with them."""
 
     def refuses_before_credentials(self, ask: Ask) -> AuthReason | None:
         """Return why a request is refused whoever sends it: a foreign Origin or Host (DNS rebinding)."""
@@ -145,10 +148,15 @@ class Rules:
         return host in self.hosts or name in self.hosts or name.strip("[]") in self.hosts
 
 
-def authorize(rules: Rules, principal: Principal, endpoint: Endpoint | None, action: Action | Refused) -> Decision:
-    """Decide whether an authenticated caller may do something; callers with the same rights are decided about once."""
+def authorize(rules: Rules, principal: Principal, path: str | None, action: Action | Refused) -> Decision:
+    """Decide whether an authenticated caller may do something; callers with the same rights are decided about once.
+
+    The endpoint is looked up here, so that no decision mixes two configurations: a request may have come, and a stream
+    have been opened, under another one.
+    """
     if isinstance(action, Refused):
         return Decision(AuditEvent.AUTHZ_DENY, action.reason, action.status)
+    endpoint = rules.endpoints.get(path) if path is not None else None
     if endpoint is None:
         return Decision(AuditEvent.AUTHZ_DENY, AuthReason.UNMAPPED_OPERATION, 404, action.method, action.name)
     key = (principal.roles, principal.scopes, endpoint.path, action.method, action.name)

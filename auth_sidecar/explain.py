@@ -6,14 +6,14 @@ Reads the same configuration and keys and runs the same functions as the sidecar
 import argparse
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import aiohttp
 
 from auth_sidecar import build
 from auth_sidecar.config import Settings, load
-from auth_sidecar.decision import Decision, Endpoint, Rules, authorize
+from auth_sidecar.decision import Decision, Rules, authorize
 from auth_sidecar.key_source import describe
 from auth_sidecar.keys import KeySet, parse_jwks
 from auth_sidecar.operations import Action
@@ -38,13 +38,12 @@ def main(arguments: list[str]) -> int:
     except ConfigError as error:
         exit_with(error)
     token = sys.stdin.read() if str(options.token_file) == "-" else options.token_file.read_text(encoding="utf-8")
-    endpoints = build.endpoints(settings.sidecar)
-    if options.path and options.path not in endpoints:
-        parser.error(f"no such endpoint: {options.path}; configured: {', '.join(endpoints)}")
-    chosen = [endpoints[options.path]] if options.path else list(endpoints.values())
     rules = build.rules(settings, asyncio.run(_keys(settings)))
+    if options.path and options.path not in rules.endpoints:
+        parser.error(f"no such endpoint: {options.path}; configured: {', '.join(rules.endpoints)}")
+    paths = [options.path] if options.path else rules.endpoints
     found = rules.verifier.verify(token.strip())
-    allowed = [_explain(line) for line in _lines(rules, found, chosen, Action(options.method, options.name))]
+    allowed = [_explain(line) for line in _lines(rules, found, paths, Action(options.method, options.name))]
     return 0 if all(allowed) else 1
 
 
@@ -54,7 +53,7 @@ def _explain(line: tuple[bool, str]) -> bool:
 
 
 def _lines(
-    rules: Rules, found: Principal | Refusal, endpoints: list[Endpoint], action: Action
+    rules: Rules, found: Principal | Refusal, paths: Iterable[str], action: Action
 ) -> Iterator[tuple[bool, str]]:
     """Yield whether it is good news, and the line that says it."""
     if isinstance(found, Refusal):
@@ -63,9 +62,9 @@ def _lines(
     unknown = [role for role in found.roles if role not in rules.policy.grants]
     yield True, f"authenticated: {found.kind} {found.subject} of issuer {found.issuer}"
     yield True, f"roles: {', '.join(found.roles) or 'none'}" + (f" (unknown: {', '.join(unknown)})" if unknown else "")
-    for endpoint in endpoints:
-        decision = authorize(rules, found, endpoint, action)
-        yield decision.is_allowed, f"{endpoint.path}: {_verdict(decision)}"
+    for path in paths:
+        decision = authorize(rules, found, path, action)
+        yield decision.is_allowed, f"{path}: {_verdict(decision)}"
 
 
 def _verdict(decision: Decision) -> str:

@@ -7,7 +7,6 @@ on what its client sent under the other proxies' names.
 
 import asyncio
 import functools
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -57,20 +56,19 @@ class Place(NamedTuple):
 
 
 class ForwardAuthEndpoint:
-    """Answers questions of reverse proxies; `use` replaces endpoints and answers between two questions."""
+    """Answers questions of reverse proxies; `use` takes what a reload has replaced, between two questions."""
 
-    def __init__(self, gate: Gate, config: ForwardAuth, *, endpoints: Mapping[str, Endpoint], answers: Answers) -> None:
-        """Take the endpoints by exact path."""
+    def __init__(self, gate: Gate, config: ForwardAuth, answers: Answers) -> None:
+        """Take what decides, and what refusals look like."""
         self._gate = gate
         self._path = config.path.encode()
         self._inner = self._path + b"/"
         self._is_trusted = lru_cache(maxsize=1024)(lambda peer: is_within(peer, config.trusted_proxies))
         self._tasks: set[asyncio.Task[None]] = set()
-        self.use(endpoints, answers)
+        self.use(answers)
 
-    def use(self, endpoints: Mapping[str, Endpoint], answers: Answers) -> None:
-        """Take the endpoints by exact path, and what refusals look like."""
-        self._endpoints = endpoints
+    def use(self, answers: Answers) -> None:
+        """Take what refusals look like, and forget where targets lead."""
         self._answers = answers
         self._place = lru_cache(maxsize=MAX_PLACES)(self._find)
 
@@ -135,7 +133,7 @@ class ForwardAuthEndpoint:
             return None
         path, _, query = uri.decode("latin-1").partition("?")
         name = method.decode("latin-1")[:16]
-        return Place(name, self._endpoints.get(path), has_query_token(query), is_contradictory)
+        return Place(name, self._gate.rules.endpoints.get(path), has_query_token(query), is_contradictory)
 
 
 @lru_cache(maxsize=4096)

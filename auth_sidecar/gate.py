@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from auth_sidecar import audit_chain
-from auth_sidecar.decision import Ask, Decision, Endpoint, Rules, authorize, decision_record
+from auth_sidecar.decision import Ask, Decision, Rules, authorize, decision_record
 from auth_sidecar.encryption import AuditSealing
 from auth_sidecar.gate_metrics import GateMetrics
 from auth_sidecar.identity import certificate_principal
@@ -100,7 +100,7 @@ class Gate:
                 if self.tracer:
                     stated = action.traceparent if isinstance(action, Action) else None
                     ask.span = self.tracer.sampled(stated or ask.traceparent)
-                decision = authorize(self.rules, caller.principal, ask.endpoint, action)
+                decision = self._authorize(ask, caller.principal, action)
         except Exception:
             decision = surprise()
         return await self._recorded(ask, caller, decision, started + waited)
@@ -114,7 +114,7 @@ class Gate:
             if isinstance(caller, Caller):
                 if self.tracer:
                     ask.span = self.tracer.sampled(ask.traceparent)
-                decision = authorize(self.rules, caller.principal, ask.endpoint, action)
+                decision = self._authorize(ask, caller.principal, action)
             elif self.may_be_new_key(caller):
                 return False
             else:
@@ -171,9 +171,15 @@ class Gate:
             return Refusal(AuthReason.REVOKED, found.issuer)
         return Caller(found)
 
-    def may(self, principal: Principal, endpoint: Endpoint, method: str, name: str) -> bool:
-        """Whether a call would be allowed; for filtering lists, so nothing is recorded or counted."""
-        return authorize(self.rules, principal, endpoint, Action(method, name)).is_allowed
+    def _authorize(self, ask: Ask, principal: Principal, action: Action | Refused) -> Decision:
+        """Decide by the rules of this moment; those at the request's arrival may have been others."""
+        rules, path = self.rules, ask.endpoint.path if ask.endpoint else None
+        ask.endpoint = rules.endpoints.get(path) if path is not None else None
+        return authorize(rules, principal, path, action)
+
+    def may(self, principal: Principal, path: str, method: str, name: str) -> bool:
+        """Whether a call would be allowed now; for filtering lists, so nothing is recorded or counted."""
+        return authorize(self.rules, principal, path, Action(method, name)).is_allowed
 
     def may_be_new_key(self, refusal: Refusal) -> bool:
         """Whether the issuer's keys may be fetched once more because of this refusal."""

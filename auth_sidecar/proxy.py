@@ -8,7 +8,6 @@ import functools
 import io
 import logging
 import time
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import aiohttp
@@ -52,7 +51,7 @@ _UPSTREAM_DOWN = {502: "The server behind cannot be reached.", 504: "The server 
 
 
 class Proxy:
-    """Serves protected endpoints; endpoints, answers and limits may be replaced between two requests."""
+    """Serves the endpoints of the rules in force; answers and limits may be replaced between two requests."""
 
     def __init__(
         self,
@@ -60,14 +59,12 @@ class Proxy:
         session: aiohttp.ClientSession,
         operations: OperationMetrics,
         *,
-        endpoints: Mapping[str, Endpoint],
         answers: Answers,
         sessions: SessionBinding,
         limits: Limits,
         upstream: Upstream,
     ) -> None:
-        """Take the endpoints by exact path."""
-        self.endpoints = endpoints
+        """Take what decides, and the session for the servers behind."""
         self.answers = answers
         self.limits = limits
         self.upstream = upstream
@@ -86,13 +83,12 @@ class Proxy:
         metadata = self.answers.metadata(path) if request.method == "GET" else None
         if metadata:
             return _response(metadata)
-        endpoint = self.endpoints.get(path)
-        ask = _ask(request, endpoint, query)
+        ask = _ask(request, self._gate.rules.endpoints.get(path), query)
         if cors.is_preflight(request) and (answer := self._preflight(request, ask, path)):
             return _response(answer)
         body = Body(request, self.limits.body_bytes, self._sessions)
         decision = await self._gate.decide(ask, body.read_action)
-        caller = decision.principal
+        endpoint, caller = ask.endpoint, decision.principal
         if not decision.is_allowed or endpoint is None or caller is None or not isinstance(body.action, Action):
             response = _response(self.answers.refuse(decision, endpoint, body.message_id))
             if decision.reason is not AuthReason.ORIGIN_NOT_ALLOWED:
@@ -167,7 +163,7 @@ class Proxy:
         if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
             answer.close()
             raise aiohttp.ClientPayloadError("a list in a coding that nobody asked for")
-        may = functools.partial(self._gate.may, call.caller, call.endpoint)
+        may = functools.partial(self._gate.may, call.caller, call.endpoint.path)
         return ListFilter(call.action.method, may, is_stream=is_stream)
 
     def _bound(self, call: "Call", answer: aiohttp.ClientResponse) -> str:
