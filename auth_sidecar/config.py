@@ -13,6 +13,7 @@ from auth_sidecar.config_audit import Audit, EncryptionKeyModel
 from auth_sidecar.config_identity import ApiKeyModel, Issuer, Tls, Words
 from auth_sidecar.config_ports import Admin, ForwardAuth, Traffic
 from auth_sidecar.operations import AUTHENTICATED
+from auth_sidecar.revocation import parse as parse_revocations
 from contract import config as files
 from contract.config import Finding, Loaded, Model
 from contract.fields import Duration, HttpUrl, PositiveDuration, RelativePath
@@ -127,7 +128,8 @@ class SidecarConfig(Model):
     issuers: tuple[Issuer, ...] = Field(min_length=1)
     api_keys: tuple[ApiKeyModel, ...] = ()
     revocations_file: RelativePath | None = None
-    """JSON list of revocations; watched, and written by the admin port. Without it they last until the next start."""
+    """JSON list of revocations, `[]` for none; watched, and written by the admin port. Without this key they last until
+    the next start."""
     roles_file: RelativePath | None = None
     """`roles.yaml` beside the configuration when it is not named."""
     routes: tuple[Route, ...] = Field(min_length=1)
@@ -205,6 +207,7 @@ def check(config: SidecarConfig) -> Iterator[Finding]:
         yield from _check_issuer(("issuers", index), issuer)
     yield from _duplicates("encryption_keys", "id", [key.id for key in config.encryption_keys])
     yield from _check_encryption(config)
+    yield from _check_revocations(config.revocations_file)
     if config.workers > 1 and config.revocations_file is None:
         yield Finding(("workers",), "several workers know revocations from a file only", "set revocations_file")
     if "offline_access" in config.resource.scopes_supported:
@@ -227,6 +230,21 @@ def _check_encryption(config: SidecarConfig) -> Iterator[Finding]:
     if sealed and sealed.classification not in {key.classification for key in config.encryption_keys}:
         message = f"no encryption key has the classification {sealed.classification!r}"
         yield Finding(("audit", "sealed", "classification"), message, "add one to encryption_keys")
+
+
+def _check_revocations(file: Path | None) -> Iterator[Finding]:
+    """Find what would let nobody in: the list of what was taken back must be there, also when it is empty."""
+    if file is None:
+        return
+    try:
+        parse_revocations(file.read_bytes())
+    except FileNotFoundError:
+        yield Finding(("revocations_file",), "the file does not exist", "write [] into it when nothing is revoked")
+    except OSError as error:
+        yield Finding(("revocations_file",), f"the file cannot be read: {error.strerror}", "check its rights")
+    except ValueError as error:
+        mend = "restore it; [] is the list when nothing is revoked"
+        yield Finding(("revocations_file",), f"no list of revocations: {error}", mend)
 
 
 def is_local(url: str) -> bool:

@@ -1,6 +1,7 @@
 """`python -m auth_sidecar explain`: what would be decided about a request, by which rule, and what was nearest.
 
-Reads the same configuration and keys and runs the same functions as the sidecar; nothing is recorded or passed on.
+Reads the same configuration, keys and revocations (of those without `revocations_file` only the running sidecar knows)
+and runs the same functions; nothing is recorded or passed on.
 """
 
 import argparse
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import aiohttp
+from prometheus_client import CollectorRegistry
 
 from auth_sidecar import build
 from auth_sidecar.config import Settings, load
@@ -18,8 +20,11 @@ from auth_sidecar.key_source import describe
 from auth_sidecar.keys import KeySet, parse_jwks
 from auth_sidecar.operations import Action
 from auth_sidecar.principal import Principal
+from auth_sidecar.revocation import Revocations
 from auth_sidecar.tokens import Refusal
 from contract.config import ConfigError, exit_with
+from contract.instruments import Instruments
+from contract.vocabulary import AuthReason
 
 
 def main(arguments: list[str]) -> int:
@@ -38,11 +43,16 @@ def main(arguments: list[str]) -> int:
     except ConfigError as error:
         exit_with(error)
     token = sys.stdin.read() if str(options.token_file) == "-" else options.token_file.read_text(encoding="utf-8")
+    instruments = Instruments(CollectorRegistry(), "sidecar")
+    revocations = Revocations(settings.sidecar.revocations_file, instruments, lambda: None)
+    revocations.check()
     rules = build.rules(settings, asyncio.run(_keys(settings)))
     if options.path and options.path not in rules.endpoints:
         parser.error(f"no such endpoint: {options.path}; configured: {', '.join(rules.endpoints)}")
     paths = [options.path] if options.path else rules.endpoints
     found = rules.verifier.verify(token.strip())
+    if isinstance(found, Principal) and revocations.is_revoked(found):
+        found = Refusal(AuthReason.REVOKED, found.issuer)
     allowed = [_explain(line) for line in _lines(rules, found, paths, Action(options.method, options.name))]
     return 0 if all(allowed) else 1
 

@@ -1,7 +1,8 @@
 """Rights taken back before they expire: by token id, by subject, or everything issued before a moment; failing closed.
 
-Revocations live in a JSON file that an operator may edit and the admin port appends to. While it cannot be read
-nobody is let in: what it says is unknown, and a cache must not outlive a right.
+Revocations live in a JSON file that an operator may edit and the admin port appends to. While it cannot be read, or is
+not there, nobody is let in: what it says is unknown, and a cache must not outlive a right. An empty list is `[]`; an
+empty file is one that was torn.
 """
 
 import asyncio
@@ -12,10 +13,11 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 
+from auth_sidecar import strict_json
 from auth_sidecar.principal import Principal
 from contract.config import Model
 from contract.instruments import Instruments
@@ -24,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 WATCH_SECONDS = 1.0
 
+Moment = Annotated[float, pydantic.Field(strict=True, allow_inf_nan=False)]
+"""Seconds since the epoch."""
+
 
 class Revocation(Model):
     """One revocation; every field that is given must fit the token. `until` drops it when no token can fit any more."""
@@ -31,8 +36,8 @@ class Revocation(Model):
     token_id: str | None = None
     subject: str | None = None
     issuer: str | None = None
-    issued_before: float | None = None
-    until: float | None = None
+    issued_before: Moment | None = None
+    until: Moment | None = None
     note: str = ""
 
     @pydantic.model_validator(mode="after")
@@ -55,16 +60,16 @@ class Revocations:
     """The revocations in force; `on_change` is called when they have become others."""
 
     def __init__(self, file: Path | None, instruments: Instruments, on_change: Callable[[], None]) -> None:
-        """Take the file, None for none; it need not exist yet."""
+        """Take the file, None for none; nobody is let in before `check()` has read it."""
         self._file = file
         self._on_change = on_change
-        self._stamp: tuple[int, int] | None = None
+        self._text: bytes | None = None
         self._all: tuple[Revocation, ...] = ()
         self._by_token: dict[str, tuple[Revocation, ...]] = {}
         self._by_subject: dict[str, tuple[Revocation, ...]] = {}
         self._general: tuple[Revocation, ...] = ()
         self._count = instruments.gauge("mcp_auth_tokens_revoked")
-        self.is_readable = True
+        self.is_readable = file is None
         """False while the file cannot be read; nobody is let in then."""
 
     def is_revoked(self, principal: Principal) -> bool:
@@ -89,23 +94,16 @@ class Revocations:
         if self._file is None:
             return
         try:
-            stat = self._file.stat()
-            stamp = (stat.st_mtime_ns, stat.st_size)
-            if stamp == self._stamp and self.is_readable:
+            # The content itself tells whether it has changed: times and sizes can be the same before and after.
+            text = self._file.read_bytes()
+            if text == self._text and self.is_readable:
                 return
-            entries = _parse(self._file.read_bytes())
-        except FileNotFoundError:
-            stamp, entries = (0, 0), []
-            if self._stamp not in (None, stamp):
-                self._fail("the revocation file has gone")
-                return
-        except (OSError, ValueError, RecursionError) as error:
-            self._fail(f"the revocation file cannot be read: {type(error).__name__}")
+            entries = parse(text)
+        except (OSError, ValueError) as error:
+            self._fail(error.strerror or "" if isinstance(error, OSError) else str(error))
             return
-        changed = stamp != self._stamp or not self.is_readable
-        self._stamp, self.is_readable = stamp, True
-        if changed:
-            self._use(entries)
+        self._text, self.is_readable = text, True
+        self._use(entries)
 
     def add(self, revocation: Revocation) -> None:
         """Put a revocation into force, and into the file when there is one; raises OSError when that fails."""
@@ -114,9 +112,7 @@ class Revocations:
             raise OSError(errno.EIO, "the revocation file cannot be read")
         entries = [*self._all, revocation]
         if self._file is not None:
-            _write(self._file, entries)
-            stat = self._file.stat()
-            self._stamp = (stat.st_mtime_ns, stat.st_size)
+            self._text = _write(self._file, entries)
         self._use(entries)
 
     async def watch(self) -> None:
@@ -126,10 +122,12 @@ class Revocations:
             self.check()
 
     def _fail(self, why: str) -> None:
-        if self.is_readable:
-            logger.error(why + "; nobody is let in until it can be read")
+        if self.is_readable or self._text is None:
+            logger.error(
+                "revocations cannot be read; nobody is let in", extra={"file": str(self._file), "problem": why}
+            )
             self._on_change()
-        self.is_readable = False
+        self._text, self.is_readable = b"", False
 
     def _use(self, entries: Iterable[Revocation]) -> None:
         now = time.time()
@@ -147,19 +145,38 @@ class Revocations:
         self._on_change()
 
 
-def _parse(text: bytes) -> list[Revocation]:
-    document = json.loads(text or b"[]")
+def parse(text: bytes) -> list[Revocation]:
+    """Return the revocations of a file; raises ValueError, which says why, for anything but one strict JSON list."""
+    if not text.strip():
+        raise ValueError("the file is empty")
+    document = strict_json.parse(text)
     if not isinstance(document, list):
         raise ValueError("not a list of revocations")
-    return [Revocation.model_validate(entry) for entry in document]
+    return [_revocation(number, entry) for number, entry in enumerate(document, 1)]
 
 
-def _write(file: Path, entries: Iterable[Revocation]) -> None:
-    text = json.dumps([entry.model_dump(exclude_defaults=True) for entry in entries], indent=1) + "\n"
-    temporary = file.with_suffix(".new")
-    with temporary.open("w", encoding="utf-8") as handle:
+def _revocation(number: int, entry: object) -> Revocation:
+    try:
+        return Revocation.model_validate(entry)
+    except pydantic.ValidationError as error:
+        place = ".".join(str(step) for step in error.errors()[0]["loc"])
+        raise ValueError(f"revocation {number}: {place + ': ' if place else ''}{error.errors()[0]['msg']}") from None
+
+
+def _write(file: Path, entries: Iterable[Revocation]) -> bytes:
+    """Replace the file in one step by one that is on the disk, and return its content; raises OSError."""
+    text = json.dumps([entry.model_dump(exclude_defaults=True) for entry in entries], indent=1).encode() + b"\n"
+    file = file.resolve()  # a link stays one
+    temporary = file.with_name(f".{file.name}.new")
+    with temporary.open("wb") as handle:
         os.fchmod(handle.fileno(), 0o600)
         handle.write(text)
         handle.flush()
         os.fsync(handle.fileno())
     temporary.replace(file)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return text

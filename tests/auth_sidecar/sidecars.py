@@ -42,13 +42,16 @@ def configuration(idp_url: str, upstream: str, **changed: Any) -> dict[str, Any]
 
 
 def write(folder: Path, config: dict[str, Any]) -> Path:
-    """Write a configuration, its roles and its key into a folder and return the file."""
+    """Write a configuration, its roles, its key and its revocations into a folder and return the file."""
     key = folder / "audit_key"
     if not key.exists():
         key.write_text(KEY)
         key.chmod(0o600)
     if not (folder / "roles.yaml").exists():
         shutil.copy(ROLES, folder / "roles.yaml")
+    revocations = folder / config.get("revocations_file", "")
+    if not revocations.exists():
+        revocations.write_text("[]")
     file = folder / "sidecar.yaml"
     file.write_text(yaml.safe_dump(config))
     return file

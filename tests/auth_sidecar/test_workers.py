@@ -196,6 +196,22 @@ async def test_a_revocation_holds_in_every_worker_once_it_is_answered(tmp_path: 
         assert (await sidecar.metrics())["mcp_auth_tokens_revoked"] == 1
 
 
+async def test_whoever_takes_the_place_of_a_dead_worker_lets_nobody_in_without_revocations(
+    tmp_path: Path, idp: Idp, echo: Echo
+) -> None:
+    async with running(tmp_path, idp, echo) as sidecar:
+        token = mint()
+        assert await sidecar.post(token) == 200
+        (tmp_path / "revoked.json").unlink()
+        victim = sidecar.workers()[0]
+        os.kill(victim, signal.SIGKILL)
+        await until(lambda: not is_alive(victim) and len(sidecar.workers()) == WORKERS)
+        assert (await sidecar.admin("/-/reload"))[0] == 500
+        async with asyncio.timeout(20):
+            while set(await asyncio.gather(*(sidecar.post(token) for _ in range(12)))) != {500}:
+                await asyncio.sleep(0.05)
+
+
 async def test_a_reload_reaches_all_workers_or_none(tmp_path: Path, idp: Idp, echo: Echo) -> None:
     async with running(tmp_path, idp, echo) as sidecar:
         file = tmp_path / "sidecar.yaml"
