@@ -127,6 +127,8 @@ def upstream_session(config: SidecarConfig) -> aiohttp.ClientSession:
         auto_decompress=False,
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
         cookie_jar=aiohttp.DummyCookieJar(),
+        max_line_size=config.limits.header_bytes,
+        max_field_size=config.limits.header_bytes,
     )
 
 

@@ -190,13 +190,17 @@ class Proxy:
         elif self._gate.tracer and TRACEPARENT not in request.headers and call.action.traceparent is None:
             pairs.append((TRACEPARENT, not_recorded()))
         async with asyncio.timeout(self.upstream.response_timeout or None):
-            return await self._http.request(
+            answer = await self._http.request(
                 request.method,
                 _target(call.endpoint.upstream, query),
                 headers=pairs,
                 data=io.BytesIO(data) if len(data) > LARGE_BYTES else data or None,
                 allow_redirects=False,
             )
+        if answer.status < 200:
+            answer.close()
+            raise aiohttp.ClientPayloadError("another protocol, which nobody asked for")
+        return answer
 
     def _read_on(self, asking: "asyncio.Task[aiohttp.ClientResponse]") -> None:
         """Let a request go on whose client has left, unless too many do already."""

@@ -16,6 +16,7 @@ BODILESS = {"GET": "http/get", "DELETE": "http/delete"}
 """HTTP methods that are operations by themselves."""
 _SINGLE = (*MIRRORED, "content-type", HEADER.lower())
 """Headers that decide something; of two, the server behind might believe the other one."""
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _JSON = re.compile(r'application/json(?:[ \t]*;[ \t]*charset=(?:utf-8|"utf-8"))?', re.IGNORECASE | re.ASCII)
 
 
@@ -70,12 +71,18 @@ class Body:
             return Refused(AuthReason.UNMAPPED_OPERATION, 405)
         if not _is_plain(request):
             return Refused(AuthReason.UNMAPPED_OPERATION, 415)
+        return await self._read_message()
+
+    async def _read_message(self) -> Action | Refused:
+        request = self._request
         if (request.content_length or 0) > self._limit:
             return Refused(AuthReason.UNMAPPED_OPERATION, 413)
         try:
             self.data = await self._read()
         except TimeoutError:
             return Refused(AuthReason.UNMAPPED_OPERATION, 408)
+        except web.RequestPayloadError:
+            return Refused(AuthReason.MALFORMED_REQUEST, 400)
         if len(self.data) > self._limit:
             return Refused(AuthReason.UNMAPPED_OPERATION, 413)
         self.is_complete = True
@@ -85,6 +92,8 @@ class Body:
         content, data = self._request.content, bytearray()
         if content.is_eof():
             return content.read_nowait()  # it came with the head, as most do: nothing to wait for
+        if self._request.headers.get("Expect", "").lower() == "100-continue" and self._request.transport:
+            self._request.transport.write(_CONTINUE)
         async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
             while len(data) <= self._limit and (chunk := await content.readany()):
                 data += chunk

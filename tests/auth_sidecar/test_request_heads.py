@@ -154,3 +154,18 @@ async def test_a_session_id_that_is_no_text_is_a_fault_of_the_server_behind(
     assert (status, json.loads(body)["id"]) == (502, 1)
     assert "Traceback" not in caplog.text
     assert samples(sidecar.registry, "mcp_server_operation_duration_seconds_count", error_type="502") == 1
+
+
+async def test_the_server_behind_changes_no_protocol(start_sidecar: Start) -> None:
+    switching = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    async with answering(first=switching) as upstream:
+        sidecar = await start_sidecar(upstream)
+        answer = await exchange(sidecar.url, request_of(call("search_knowledge")))
+    assert answer.status == 502
+
+
+async def test_headers_may_be_as_long_from_behind_as_from_in_front(start_sidecar: Start) -> None:
+    async with answering(b"X-Long: " + b"a" * 20_000 + b"\r\n") as upstream:
+        sidecar = await start_sidecar(upstream)
+        answer = await exchange(sidecar.url, request_of(call("search_knowledge"), ("X-Long", "a" * 20_000)))
+    assert (answer.status, b"a" * 20_000 in answer.head) == (200, True)
