@@ -1,12 +1,11 @@
 """When a route speaks, and which alerts it takes: what the routes of channels and of the incident desk share."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from alertmanager.receivers import Channel, Receivers, Timing
 from contract.fields import format_duration
 from contract.vocabulary import Severity
-from rules.policy import Policy
 
 NOBODY = "nobody"
 """The receiver of alerts that must reach no person, such as the Watchdog."""
@@ -36,13 +35,13 @@ def by_severity(receivers: Receivers, hours: Hours) -> list[dict[str, Any]]:
         {
             "matchers": [f'severity="{severity.value}"'],
             **pace(receivers.timing_of(severity)),
-            **_intervals(hours, severity),
+            **intervals(hours, severity),
         }
         for severity in Severity
     ]
 
 
-def _intervals(hours: Hours, severity: Severity) -> dict[str, list[str]]:
+def intervals(hours: Hours, severity: Severity) -> dict[str, list[str]]:
     """Return when a route speaks. Alertmanager does not hand these down to child routes, so they stand in each."""
     active = () if severity is Severity.CRITICAL else hours.only_during
     written = {"mute_time_intervals": list(hours.not_during), "active_time_intervals": list(active)}
@@ -52,13 +51,3 @@ def _intervals(hours: Hours, severity: Severity) -> dict[str, list[str]]:
 def pace(timing: Timing) -> dict[str, str]:
     """Return a timing in Alertmanager's words."""
     return {name: format_duration(seconds) for name, seconds in timing.model_dump().items()}
-
-
-def one_of(policies: Iterable[Policy]) -> str:
-    """Return the matcher of the alerts of these policies."""
-    return f'alertname=~"{"|".join(policy.alert for policy in policies)}"'
-
-
-def none_of(names: Iterable[str]) -> str:
-    """Return the matcher of all alerts but these."""
-    return f'alertname!~"{"|".join(names)}"'

@@ -1,10 +1,10 @@
 """Routes and inhibitions: each alert reaches exactly the union of its channels, at the pace of its severity."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from alertmanager.desk_routing import desk_routes, escalation_route
-from alertmanager.pace import NOBODY, by_severity, common_hours, one_of, pace
+from alertmanager.desk_routing import DESK, escalation_route
+from alertmanager.pace import NOBODY, Hours, by_severity, common_hours, intervals, pace
 from alertmanager.receivers import Interval, Receivers
 from contract.vocabulary import Severity
 from rules import conventions
@@ -14,54 +14,48 @@ from rules.policy import Policy
 
 
 def route(pack: Pack, receivers: Receivers, escalations: Escalations) -> dict[str, Any]:
-    """Return the tree of routes.
+    """Return the tree of routes: one a policy, and below it one a channel, each of which lets the next have the alert.
 
-    A route a channel, each with `continue`, so that no channel shadows another; below it one a severity for the pace,
-    and before these one for the policies that group their alerts in a way of their own.
-    What matches none of them is no policy's alert and goes to the fallback channel.
+    Alertmanager knows a group again by the matchers on the way to it. Each names one policy and nothing else, so that a
+    change of one policy tells nobody again of the others, and leaves no incident of theirs open.
     """
-    silent = [policy for policy in pack if not policy.terms.channels]
-    channels = [(name, [policy for policy in pack if name in policy.terms.channels]) for name in receivers.channels]
     return {
         "receiver": receivers.fallback,
         "group_by": list(conventions.GROUPING),
         **pace(receivers.timing_of(Severity.MAJOR)),
         "routes": [
-            *([{"receiver": NOBODY, "matchers": [one_of(silent)]}] if silent else []),
             *([escalation_route(receivers, escalations)] if receivers.incident_desk else []),
-            *(_channel_route(name, policies, receivers) for name, policies in channels if policies),
-            *(desk_routes(pack, receivers) if receivers.incident_desk else []),
+            *(_policy_route(policy, receivers) for policy in pack),
+            *_others(receivers),
         ],
     }
 
 
-def _channel_route(name: str, policies: Iterable[Policy], receivers: Receivers) -> dict[str, Any]:
-    paced = by_severity(receivers, common_hours([receivers.channels[name]]))
+def _policy_route(policy: Policy, receivers: Receivers) -> dict[str, Any]:
+    """Return the route of a policy; the desk hears in the same moment as people do."""
+    matchers, terms = [f'alertname="{policy.alert}"'], policy.terms
+    if not terms.channels:
+        return {"receiver": NOBODY, "matchers": matchers}
+    named = {name: [channel] for name, channel in receivers.channels.items() if name in terms.channels}
+    if receivers.incident_desk:
+        # What nobody is told of must not escalate.
+        named[DESK] = [channel for [channel] in named.values()]
+    grouping = ("alertname", *terms.group_by)
     return {
-        "receiver": name,
-        "matchers": [one_of(policies)],
-        "continue": True,
+        "matchers": matchers,
+        **({"group_by": list(grouping)} if grouping != conventions.GROUPING else {}),
+        **pace(receivers.timing_of(terms.severity)),
         "routes": [
-            *(
-                {
-                    "matchers": [one_of(alike)],
-                    "group_by": ["alertname", *labels],
-                    "routes": paced,
-                }
-                for labels, alike in _groupings(policies).items()
-            ),
-            *paced,
+            {"receiver": name, "continue": True, **intervals(common_hours(channels), terms.severity)}
+            for name, channels in named.items()
         ],
     }
 
 
-def _groupings(policies: Iterable[Policy]) -> dict[tuple[str, ...], list[Policy]]:
-    """Return the policies that group their alerts otherwise than all the others, by how."""
-    found: dict[tuple[str, ...], list[Policy]] = {}
-    for policy in policies:
-        if ("alertname", *policy.terms.group_by) != conventions.GROUPING:
-            found.setdefault(policy.terms.group_by, []).append(policy)
-    return found
+def _others(receivers: Receivers) -> Iterator[dict[str, Any]]:
+    """Yield the routes of what is no policy's alert."""
+    for name in (receivers.fallback, *([DESK] if receivers.incident_desk else [])):
+        yield {"receiver": name, "continue": True, "routes": by_severity(receivers, Hours())}
 
 
 def time_intervals(receivers: Receivers) -> list[dict[str, Any]]:

@@ -144,7 +144,7 @@ def install(folder: Path, taken: Receiver, generated: Path, templates: Path) -> 
     config = yaml.safe_load(text)
     config["route"] = hurried(config["route"])
     for part in ("templates", "secrets"):
-        (folder / part).mkdir()
+        (folder / part).mkdir(exist_ok=True)
     for template in templates.glob("*.tmpl"):
         (folder / "templates" / template.name).write_text(template.read_text())
     (folder / "secrets" / "slack_url").write_text(f"{taken.url}/slack")

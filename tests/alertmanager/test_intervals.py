@@ -10,8 +10,10 @@ import yaml
 from alertmanager.__main__ import main
 from alertmanager.desk_routing import DESK
 from contract.vocabulary import Severity
+from rules.policy import Policy
 from tests.alertmanager.test_messages import Release, agent_down, both_releases, send, stack
 from tests.alertmanager.test_receivers import GOOD, problems
+from tests.alertmanager.test_routes import PACK
 from tests.tools import tool
 
 ALWAYS = 'intervals:\n  window:\n    - times: ["00:00-24:00"]\n'
@@ -29,11 +31,16 @@ def channel(key: str) -> str:
     return GOOD.replace("  slack:\n    slack:\n", f"  slack:\n    {key}: [window]\n    slack:\n")
 
 
-def severities(config: Path) -> dict[str, Any]:
-    routes = yaml.safe_load(config.read_text())["route"]["routes"]
-    [slack] = [route for route in routes if route["receiver"] == "slack" and "continue" in route]
-    paces = [pace for route in slack["routes"] for pace in route.get("routes", [route])]
-    return {f"{number}: {pace['matchers'][0]}": pace for number, pace in enumerate(paces)}
+def routes_of(receiver: str, config: Path) -> list[tuple[Policy, dict[str, Any]]]:
+    """Return the policies whose alerts a receiver gets, each with the route that leads there."""
+    policies = {f'alertname="{policy.alert}"': policy for policy in PACK}
+    return [
+        (policies[route["matchers"][0]], child)
+        for route in yaml.safe_load(config.read_text())["route"]["routes"]
+        if route.get("matchers", [""])[0] in policies
+        for child in route.get("routes", ())
+        if child["receiver"] == receiver
+    ]
 
 
 @both_releases
@@ -46,36 +53,29 @@ def test_amtool_accepts_intervals(tmp_path: Path, release: Release) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_critical_alerts_do_not_wait_for_business_hours(tmp_path: Path) -> None:
-    routes = severities(generated(tmp_path, channel("only_during") + HOURS))
-    assert len(routes) == 2 * len(Severity)
-    for name, route in routes.items():
-        assert route.get("active_time_intervals") == (None if "critical" in name else ["window"])
+@pytest.mark.parametrize("receiver", ["slack", DESK])
+def test_critical_alerts_do_not_wait_for_business_hours(tmp_path: Path, receiver: str) -> None:
+    routes = routes_of(receiver, generated(tmp_path, channel("only_during") + HOURS))
+    assert len(routes) > len(PACK.policies) / 2
+    for policy, route in routes:
+        waits = policy.terms.severity is not Severity.CRITICAL and (receiver == "slack" or told_by_slack_alone(policy))
+        assert route.get("active_time_intervals") == (["window"] if waits else None), policy
 
 
 def test_maintenance_holds_back_critical_alerts_too(tmp_path: Path) -> None:
-    routes = severities(generated(tmp_path, channel("not_during") + HOURS))
-    assert all(route["mute_time_intervals"] == ["window"] for route in routes.values())
+    routes = routes_of("slack", generated(tmp_path, channel("not_during") + HOURS))
+    assert all(route["mute_time_intervals"] == ["window"] for _, route in routes)
 
 
-def desk_routes(config: Path) -> list[dict[str, Any]]:
-    routes = yaml.safe_load(config.read_text())["route"]["routes"]
-    [desk] = [route for route in routes if route["receiver"] == DESK]
-    return [route for route in desk["routes"] if "routes" in route]
+def told_by_slack_alone(policy: Policy) -> bool:
+    return policy.terms.channels == ("slack",)
 
 
 def test_the_desk_is_silent_only_where_all_channels_of_an_alert_are(tmp_path: Path) -> None:
-    [muted] = desk_routes(generated(tmp_path, channel("not_during") + HOURS))
-    [alerts] = muted["matchers"]
-    assert "AgentSlow" in alerts, "told by Slack alone"
-    assert "AgentDown" not in alerts, "told by mail and PagerDuty as well"
-    assert all(route["mute_time_intervals"] == ["window"] for route in muted["routes"])
-
-
-def test_the_desk_has_the_hours_of_the_channels_it_speaks_for_but_for_critical_alerts(tmp_path: Path) -> None:
-    [timed] = desk_routes(generated(tmp_path, channel("only_during") + HOURS))
-    hours = {route["matchers"][0]: route.get("active_time_intervals") for route in timed["routes"]}
-    assert hours == {f'severity="{each}"': None if each == "critical" else ["window"] for each in Severity}
+    routes = routes_of(DESK, generated(tmp_path, channel("not_during") + HOURS))
+    assert {told_by_slack_alone(policy) for policy, _ in routes} == {True, False}
+    for policy, route in routes:
+        assert route.get("mute_time_intervals") == (["window"] if told_by_slack_alone(policy) else None), policy
 
 
 @both_releases

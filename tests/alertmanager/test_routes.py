@@ -69,10 +69,10 @@ def config_channels() -> list[str]:
     return [receiver["name"] for receiver in config()["receivers"] if receiver["name"] not in ("nobody", DESK)]
 
 
-def channel_routes() -> list[dict[str, Any]]:
-    routes: list[dict[str, Any]] = config()["route"]["routes"]
-    ours = [route for route in routes if escalation.ALERT not in str(route["matchers"])]
-    return [route for route in ours if route["receiver"] in config_channels() and "routes" in route]
+def policy_routes() -> dict[str, dict[str, Any]]:
+    """Return the routes of policies by their alerts."""
+    routes = [route for route in config()["route"]["routes"] if "matchers" in route]
+    return {route["matchers"][0].split('"')[1]: route for route in routes}
 
 
 STAGES = escalation.read(Path("rules/escalation.yaml")).escalations
@@ -102,26 +102,32 @@ def test_the_watchdog_reaches_nobody(release: Release) -> None:
 
 @both_releases
 def test_an_alert_that_no_policy_knows_reaches_the_fallback(release: Release) -> None:
-    assert receivers_of(release, alertname="SomebodysOwn", severity="critical") == f"{DESK},slack"
+    assert receivers_of(release, alertname="SomebodysOwn", severity="critical") == f"slack,{DESK}"
 
 
 def test_severity_sets_the_pace() -> None:
-    for route in channel_routes():
-        pace = {child["matchers"][0]: child for child in route["routes"]}
-        critical, major = pace['severity="critical"'], pace['severity="major"']
-        assert (critical["group_wait"], critical["repeat_interval"]) == ("10s", "1h")
-        assert (major["group_wait"], major["repeat_interval"]) == ("30s", "4h")
-        assert route["continue"] is True
+    paces = {"critical": ("10s", "1m", "1h"), "major": ("30s", "5m", "4h"), "minor": ("5m", "15m", "1d")}
+    routes = policy_routes()
+    for policy in PACK:
+        if policy.terms.channels:
+            route = routes[policy.alert]
+            pace = tuple(route[wait] for wait in ("group_wait", "group_interval", "repeat_interval"))
+            assert pace == paces[policy.terms.severity], policy
+    for route in config()["route"]["routes"][-2:]:
+        others = {child["matchers"][0]: child["group_wait"] for child in route["routes"]}
+        assert others['severity="critical"'] == "10s", "also of what is no policy's alert"
 
 
-def test_a_policy_that_groups_otherwise_has_its_own_route_at_the_same_pace() -> None:
-    for route in channel_routes():
-        grouped = [child for child in route["routes"] if "group_by" in child]
-        told = [child["matchers"] for child in grouped]
-        assert told == ([['alertname=~"HighErrorRate"']] if route["receiver"] in ("slack", "email") else [])
-        for child in grouped:
-            assert child["group_by"] == ["alertname"]
-            assert child["routes"] == route["routes"][len(grouped) :]
+def test_only_a_policy_that_groups_otherwise_says_so() -> None:
+    grouped = {alert: route["group_by"] for alert, route in policy_routes().items() if "group_by" in route}
+    assert grouped.pop(escalation.ALERT)[-1] == "stage"
+    assert grouped == {"HighErrorRate": ["alertname"]}
+
+
+def test_the_way_to_an_alert_names_no_other_policy() -> None:
+    for route in config()["route"]["routes"]:
+        for matcher in route.get("matchers", ()):
+            assert "~" not in matcher, "a list would change with each policy, and with it the groups of all others"
 
 
 def test_inhibition_needs_its_labels_on_both_sides() -> None:
