@@ -105,7 +105,11 @@ _WORKFLOWS = (
 )
 
 _HEALTH = (
-    gauge("mcp_system_health_score", "Health of the whole system, 0 to 100.", "exporter"),
+    gauge(
+        "mcp_system_health_score",
+        "Health of the whole system, 0 to 100: healthy from 90 on, unhealthy below 50; absent while unknown.",
+        "exporter",
+    ),
     gauge(
         "mcp_component_health_score",
         "Health of one part of the system, 0 to 100; absent while unknown.",

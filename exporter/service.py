@@ -18,7 +18,7 @@ from exporter.exposition import header, sample
 from exporter.file_sd import RESCAN_SECONDS, TargetFiles
 from exporter.fleet import Agent, Fleet
 from exporter.health import alerts, checks, score
-from exporter.health.alerts import Alerts
+from exporter.health.alerts import Alerts, alarms
 from exporter.outcome import ProbeResult
 from exporter.poller import Poller
 from exporter.probes import make as make_probe
@@ -119,8 +119,7 @@ class Exporter:
         if is_young:
             measured = self._measured | ({HealthComponent.WORKFLOWS} if self.readings.has_been_read() else set())
             components = [one if one.name in measured else score.not_measured_yet(one) for one in components]
-        criticals = [alert.name for alert in self.alerts.alerts if alert.is_critical]
-        return score.combine(components, self.config.health.weights, criticals)
+        return score.combine(components, self.config.health.weights, alarms(self.alerts.alerts))
 
     def exposition(self) -> bytes:
         """Render every series that comes from snapshots."""

@@ -1,6 +1,7 @@
 """Active alerts, as Alertmanager tells them: read into values; whatever is odd is left out or made harmless."""
 
 import datetime
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -33,9 +34,9 @@ class Alert:
     """Silenced or inhibited: nobody is told."""
 
     @property
-    def is_critical(self) -> bool:
-        """Whether it fires, unsuppressed, at the worst severity."""
-        return self.severity == Severity.CRITICAL and not self.is_suppressed
+    def is_alarm(self) -> bool:
+        """Whether no system is healthy in which it fires: critical or major, and people are told."""
+        return self.severity in (Severity.CRITICAL, Severity.MAJOR) and not self.is_suppressed
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,16 @@ async def read(http: HttpClient, timeout_seconds: float) -> list[Alert] | str:
         return "the answer is not a list of alerts"
     alerts = [_alert(item) for item in listed if isinstance(item, dict)]
     return sorted(alerts, key=lambda alert: (alert.is_suppressed, _ORDER.get(alert.severity, len(_ORDER)), alert.since))
+
+
+def alarms(found: Iterable[Alert]) -> dict[str, Severity]:
+    """Return the names of the alarms among alerts, each with its worst severity, in their order."""
+    severities: dict[str, Severity] = {}
+    for alert in found:
+        if alert.is_alarm:
+            mine = Severity(alert.severity)
+            severities[alert.name] = min(mine, severities.get(alert.name, mine), key=lambda each: _ORDER[each])
+    return severities
 
 
 def _alert(item: dict[str, Any]) -> Alert:

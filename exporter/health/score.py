@@ -6,9 +6,10 @@ Unknown is neither healthy nor zero: what is unknown leaves the average, and is 
 import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import NamedTuple
 
-from contract.vocabulary import HealthComponent, RunOutcome
+from contract.vocabulary import HealthComponent, RunOutcome, Severity
 from exporter.config import Check
 from exporter.fleet import AgentState
 
@@ -33,6 +34,10 @@ class Status(enum.StrEnum):
     NOT_CONFIGURED = "not_configured"
 
 
+CEILINGS = {Status.DEGRADED: HEALTHY_FROM - 1, Status.UNHEALTHY: DEGRADED_FROM - 1}
+"""The highest score that a status allows: whoever sees only the number sees the same verdict."""
+
+
 @dataclass(frozen=True)
 class Part:
     """One thing that a component's score is made of; no score means unknown, and `detail` says why."""
@@ -42,11 +47,21 @@ class Part:
     detail: str
     is_whole: bool = True
     """Whether everything of it is known; a type with a stale agent is not."""
+    has_failed: bool = False
+    """Whether something of it is down; its points do not tell that of one agent of a hundred."""
+
+    @property
+    def status(self) -> Status:
+        """How it is by itself."""
+        if self.score is None:
+            return Status.UNKNOWN
+        found = status_of(self.score)
+        return Status.DEGRADED if self.has_failed and found is Status.HEALTHY else found
 
     @property
     def is_well(self) -> bool:
         """Whether it gives no reason to call its component anything but healthy."""
-        return self.is_whole and self.score is not None and status_of(self.score) is Status.HEALTHY
+        return self.is_whole and self.status is Status.HEALTHY
 
 
 @dataclass(frozen=True)
@@ -87,8 +102,8 @@ def agents(states: Mapping[str, Sequence[AgentState]], *, is_young: bool = False
     if component.status not in (Status.HEALTHY, Status.UNKNOWN) or not seen & {AgentState.UNKNOWN, AgentState.STALE}:
         return component
     if is_young and AgentState.STALE not in seen:
-        return replace(component, status=Status.STARTING)
-    return component if component.score is None else replace(component, status=Status.DEGRADED)
+        return _judged(component, Status.STARTING)
+    return component if component.score is None else _judged(component, Status.DEGRADED)
 
 
 def not_measured_yet(component: Component) -> Component:
@@ -110,23 +125,32 @@ def checks(name: HealthComponent, results: Mapping[str, tuple[Check, float | str
 
 
 def combine(
-    components: Sequence[Component], weights: Mapping[HealthComponent, float], criticals: Sequence[str] = ()
+    components: Sequence[Component],
+    weights: Mapping[HealthComponent, float],
+    alarms: Mapping[str, Severity] = MappingProxyType({}),
 ) -> SystemHealth:
-    """Make the system's score, the weighted mean of known components, and its status, the worst of them.
+    """Make the system's status, the worst of the components', and its score, their weighted mean, held to the status.
 
-    A component that should be known and is not, and any firing critical alert, leave the system degraded at best.
+    A component that should be known and is not, and any of the alarms (alerts that fire, by name), leave the system
+    degraded at best. While it starts it has no score.
     """
     known = [(c.score, weights.get(c.name, 1.0)) for c in components if c.score is not None]
     total = sum(weight for _, weight in known)
-    score = sum(points * weight for points, weight in known) / total if total else None
-    status = _worst({component.status for component in components}, is_known=bool(total), is_alarmed=bool(criticals))
+    mean = sum(points * weight for points, weight in known) / total if total else None
+    status = _worst({component.status for component in components}, is_known=bool(total), is_alarmed=bool(alarms))
     reasons = [reason for component in components for reason in _reasons(component)]
-    reasons += [Reason(name, "fires") for name in dict.fromkeys(criticals)]
-    return SystemHealth(score, status, components, reasons)
+    reasons += [(_ALARMED[severity], Reason(name, "fires")) for name, severity in alarms.items()]
+    reasons.sort(key=lambda reason: _WORST_FIRST.index(reason[0]))
+    return SystemHealth(_held(mean, status), status, components, [reason for _, reason in reasons])
+
+
+_WORST_FIRST = (Status.UNHEALTHY, Status.DEGRADED, Status.UNKNOWN, Status.STARTING)
+_ALARMED = {Severity.CRITICAL: Status.UNHEALTHY, Severity.MAJOR: Status.DEGRADED}
+"""Among which reasons an alarm is told."""
 
 
 def _worst(statuses: Set[Status], *, is_known: bool, is_alarmed: bool) -> Status:
-    if not is_known:
+    if not is_known and not is_alarmed:
         return Status.STARTING if Status.STARTING in statuses else Status.UNKNOWN
     if Status.UNHEALTHY in statuses:
         return Status.UNHEALTHY
@@ -135,15 +159,30 @@ def _worst(statuses: Set[Status], *, is_known: bool, is_alarmed: bool) -> Status
     return Status.STARTING if Status.STARTING in statuses else Status.HEALTHY
 
 
-def _reasons(component: Component) -> list[Reason]:
-    """Say what keeps a component from being healthy: all of it, or its parts that are bad or unknown."""
+def _held(score: float | None, status: Status) -> float | None:
+    """Hold a score to what its status allows; what starts has none yet."""
+    if score is None or status is Status.STARTING:
+        return None
+    return min(score, CEILINGS.get(status, score))
+
+
+def _judged(component: Component, status: Status) -> Component:
+    return replace(component, status=status, score=_held(component.score, status))
+
+
+def _reasons(component: Component) -> list[tuple[Status, Reason]]:
+    """Say what keeps a component from being healthy, and how bad it is: all of it, or its parts that are not well."""
     if component.status is Status.STARTING:
-        return [Reason(component.name, "not measured yet")]
+        return [(Status.STARTING, Reason(component.name, "not measured yet"))]
     if component.status is Status.UNKNOWN:
-        return [Reason(component.name, "unknown")]
+        return [(Status.UNKNOWN, Reason(component.name, "unknown"))]
     if component.status in (Status.HEALTHY, Status.NOT_CONFIGURED):
         return []
-    return [Reason(part.name, part.detail) for part in component.parts if not part.is_well]
+    odd = [part for part in component.parts if not part.is_well]
+    return [
+        (Status.UNKNOWN if part.status is Status.HEALTHY else part.status, Reason(part.name, part.detail))
+        for part in odd
+    ]
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -157,9 +196,9 @@ def _component(name: HealthComponent, parts: Sequence[Part], merge: Callable[[It
         return Component(name, None, Status.UNKNOWN if parts else Status.NOT_CONFIGURED, parts)
     score = merge(known)
     status = status_of(score)
-    if status is Status.HEALTHY and status_of(min(known)) is not Status.HEALTHY:
+    if status is Status.HEALTHY and any(part.status not in (Status.HEALTHY, Status.UNKNOWN) for part in parts):
         status = Status.DEGRADED
-    return Component(name, score, status, parts)
+    return Component(name, _held(score, status), status, parts)
 
 
 def status_of(points: float) -> Status:
@@ -177,7 +216,8 @@ def _agent_type(name: str, states: Sequence[AgentState]) -> Part:
         detail += f", {odd} degraded"
     if missing := len(states) - len(points):
         detail += f", {missing} unknown"
-    return Part(name, _mean(points) if points else None, detail, is_whole=not missing)
+    is_down = AgentState.UNHEALTHY in states
+    return Part(name, _mean(points) if points else None, detail, is_whole=not missing, has_failed=is_down)
 
 
 def _workflow(name: str, ended: Mapping[RunOutcome, float] | None) -> Part:

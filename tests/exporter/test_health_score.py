@@ -1,11 +1,14 @@
 """The health score: the published formula, with unknown neither healthy nor zero."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from contract.vocabulary import HealthComponent, RunOutcome
+from contract.vocabulary import HealthComponent, RunOutcome, Severity
 from exporter.config import Check, Health
 from exporter.fleet import AgentState
 from exporter.health import score
@@ -27,14 +30,15 @@ FALLING = Check(query="x", good=100, bad=0)
         ({"a": [DOWN], "b": [UP] * 99}, 50, Status.DEGRADED),
         ({"a": [DOWN], "b": [DOWN, UP]}, 25, Status.UNHEALTHY),
         ({"a": [ODD, UP]}, 75, Status.DEGRADED),
-        ({"a": [UP, UNKNOWN]}, 100, Status.DEGRADED),
-        ({"a": [UP, STALE]}, 100, Status.DEGRADED),
-        ({"a": [UP], "b": [UNKNOWN]}, 100, Status.DEGRADED),
+        ({"a": [UP, UNKNOWN]}, 89, Status.DEGRADED),
+        ({"a": [UP, STALE]}, 89, Status.DEGRADED),
+        ({"a": [UP], "b": [UNKNOWN]}, 89, Status.DEGRADED),
         ({"a": [UNKNOWN, STALE]}, None, Status.UNKNOWN),
         ({"a": [], "b": [UP]}, 100, Status.HEALTHY),
         ({"a": []}, None, Status.NOT_CONFIGURED),
-        ({"a": [UP] * 99 + [DOWN]}, 99, Status.HEALTHY),
-        ({"a": [UP, DOWN], **{name: [UP] for name in "bcdefghij"}}, 95, Status.DEGRADED),
+        ({"a": [UP] * 99 + [DOWN]}, 89, Status.DEGRADED),
+        ({"a": [UP] * 99 + [ODD]}, 99.5, Status.HEALTHY),
+        ({"a": [UP, DOWN], **{name: [UP] for name in "bcdefghij"}}, 89, Status.DEGRADED),
     ],
 )
 def test_agents_are_the_mean_over_types_of_known_agents(
@@ -121,9 +125,9 @@ AGENTS = of(HealthComponent.AGENTS, 100, Status.HEALTHY)
 ABSENT = of(HealthComponent.SECURITY, None, Status.NOT_CONFIGURED)
 
 
-def combined(*components: Component, criticals: tuple[str, ...] = (), **weights: float) -> SystemHealth:
+def combined(*components: Component, alarms: Mapping[str, Severity] = {}, **weights: float) -> SystemHealth:
     chosen = {HealthComponent(name): weight for name, weight in weights.items()}
-    return score.combine(components, chosen, criticals)
+    return score.combine(components, chosen, alarms)
 
 
 def test_system_is_the_mean_of_its_known_parts() -> None:
@@ -133,13 +137,13 @@ def test_system_is_the_mean_of_its_known_parts() -> None:
 
 def test_weights_move_the_mean() -> None:
     workflows = of(HealthComponent.WORKFLOWS, 60, Status.DEGRADED)
-    assert combined(AGENTS, workflows, agents=3).score == 90
-    assert combined(AGENTS, workflows, workflows=0).score == 100
+    assert combined(AGENTS, workflows, agents=2).score == pytest.approx(86.67, abs=0.01)
+    assert combined(AGENTS, workflows, agents=0).score == 60
 
 
 def test_part_that_should_be_known_and_is_not_leaves_the_system_degraded() -> None:
     health = combined(AGENTS, of(HealthComponent.WORKFLOWS, None, Status.UNKNOWN))
-    assert (health.score, health.status) == (100, Status.DEGRADED)
+    assert (health.score, health.status) == (89, Status.DEGRADED)
 
 
 def test_part_that_is_not_configured_does_not() -> None:
@@ -147,11 +151,50 @@ def test_part_that_is_not_configured_does_not() -> None:
 
 
 def test_worst_part_decides_the_status() -> None:
-    assert combined(AGENTS, of(HealthComponent.SECURITY, 10, Status.UNHEALTHY)).status is Status.UNHEALTHY
+    health = combined(AGENTS, of(HealthComponent.SECURITY, 10, Status.UNHEALTHY))
+    assert (health.score, health.status) == (49, Status.UNHEALTHY)
 
 
-def test_firing_critical_alert_leaves_the_system_degraded() -> None:
-    assert combined(AGENTS, criticals=("AgentDown",)).status is Status.DEGRADED
+@pytest.mark.parametrize("severity", [Severity.CRITICAL, Severity.MAJOR])
+def test_firing_alarm_leaves_the_system_degraded(severity: Severity) -> None:
+    health = combined(AGENTS, alarms={"HighErrorRate": severity})
+    assert (health.score, health.status) == (89, Status.DEGRADED)
+
+
+def test_alarm_is_heard_while_the_system_starts_or_is_unknown() -> None:
+    unknown = of(HealthComponent.AGENTS, None, Status.UNKNOWN)
+    for component in (unknown, score.not_measured_yet(unknown)):
+        health = combined(component, alarms={"TargetMissing": Severity.MAJOR})
+        assert (health.score, health.status) == (None, Status.DEGRADED)
+
+
+def test_what_starts_has_no_score_yet() -> None:
+    starting = score.agents({"a": [UP, UNKNOWN]}, is_young=True)
+    assert (starting.score, starting.status) == (None, Status.STARTING)
+    health = combined(starting, of(HealthComponent.WORKFLOWS, 100, Status.HEALTHY))
+    assert (health.score, health.status) == (None, Status.STARTING)
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcd"), st.lists(st.sampled_from(AgentState), max_size=4)),
+    st.floats(0, 1),
+    st.dictionaries(st.sampled_from(["A", "B"]), st.sampled_from([Severity.CRITICAL, Severity.MAJOR])),
+    st.floats(0, 3),
+)
+def test_score_by_itself_gives_the_same_verdict(
+    states: dict[str, list[AgentState]], share: float, alarms: dict[str, Severity], weight: float
+) -> None:
+    health = combined(
+        score.agents(states),
+        score.checks(HealthComponent.INFRASTRUCTURE, {"cpu": (RATIO, share)}),
+        alarms=alarms,
+        infrastructure=weight,
+    )
+    for points, status in [(health.score, health.status), *((each.score, each.status) for each in health.components)]:
+        if points is not None:
+            assert score.status_of(points) is status
+    if health.status is not Status.UNKNOWN:
+        assert (health.status is Status.HEALTHY) == (not health.reasons)
 
 
 def test_nothing_known_is_unknown() -> None:
@@ -192,24 +235,27 @@ def test_only_what_is_unknown_is_not_measured_yet() -> None:
     assert score.not_measured_yet(AGENTS) is AGENTS
 
 
-def test_reasons_name_every_part_that_is_not_well() -> None:
+def test_reasons_name_every_part_that_is_not_well_worst_first() -> None:
     checks: dict[str, tuple[Check, float | str]] = {"cpu": (RATIO, 0.95), "disk": (RATIO, 0.1), "memory": (RATIO, "no")}
     health = combined(
-        score.agents({"a": [UP, DOWN], "b": [UP], "c": [UP, STALE], "d": [ODD]}),
+        score.agents({"a": [UP, DOWN], "b": [UP], "c": [UP, STALE], "d": [ODD], "e": [DOWN], "f": [UP] * 19 + [DOWN]}),
         score.checks(HealthComponent.INFRASTRUCTURE, checks),
         score.not_measured_yet(of(HealthComponent.WORKFLOWS, None, Status.UNKNOWN)),
         of(HealthComponent.SECURITY, None, Status.UNKNOWN),
-        criticals=("AgentDown", "AgentDown"),
+        alarms={"AgentDown": Severity.CRITICAL, "HighErrorRate": Severity.MAJOR},
     )
     assert list(health.reasons) == [
-        ("a", "1 of 2 healthy"),
-        ("c", "1 of 2 healthy, 1 unknown"),
-        ("d", "1 of 1 healthy, 1 degraded"),
-        ("cpu", "95.0 %"),
-        ("memory", "no"),
-        ("workflows", "not measured yet"),
-        ("security", "unknown"),
+        ("e", "0 of 1 healthy"),
         ("AgentDown", "fires"),
+        ("a", "1 of 2 healthy"),
+        ("d", "1 of 1 healthy, 1 degraded"),
+        ("f", "19 of 20 healthy"),
+        ("cpu", "95.0 %"),
+        ("HighErrorRate", "fires"),
+        ("c", "1 of 2 healthy, 1 unknown"),
+        ("memory", "no"),
+        ("security", "unknown"),
+        ("workflows", "not measured yet"),
     ]
 
 
@@ -227,7 +273,8 @@ def test_published_formula_names_every_number_of_the_code() -> None:
         assert row, f"{name} is not in docs/health-score.md"
         assert f"| {check.good:g} | {check.bad:g} |" in row[0]
         assert f"`{check.query}`".replace("|", "\\|") in row[0]
-    for number in (score.HEALTHY_FROM, score.DEGRADED_FROM, score.MIN_RUNS, *score.POINTS.values()):
+    published = (score.HEALTHY_FROM, score.DEGRADED_FROM, score.MIN_RUNS)
+    for number in (*published, *score.POINTS.values(), *score.CEILINGS.values()):
         assert f"{number:g}" in page
     assert f"{defaults.window / 60:g} minutes" in page
     assert f"younger than {YOUNG_SECONDS:g} seconds" in page

@@ -55,7 +55,7 @@ async def test_alerts_are_read_worst_and_oldest_first(session: aiohttp.ClientSes
     assert [one.name for one in read_alerts] == ["Early", "Late", "Minor", "Odd", "Quiet"]
     assert read_alerts[0].since == datetime.datetime(2026, 11, 20, 12, 1, tzinfo=datetime.UTC)
     assert read_alerts[0].links["runbook"] == "http://localhost:9820/runbooks/Early"
-    assert [one.is_critical for one in read_alerts] == [True, True, False, False, False]
+    assert [one.is_alarm for one in read_alerts] == [True, True, False, False, False]
 
 
 async def test_an_alert_leads_to_where_exactly_it_is_acknowledged(session: aiohttp.ClientSession) -> None:

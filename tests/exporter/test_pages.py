@@ -84,9 +84,16 @@ async def test_page_shows_a_healthy_system(whole: Running) -> None:
 
 async def test_page_shows_what_is_broken(whole: Running, around: World) -> None:
     around.broken.add("planner-2")
-    around.alerts = [alert("AgentDown"), alert("Quiet", state="suppressed")]
-    page = await shows(whole, "2 of 3 agents healthy", "1 active alert", "1 silenced or inhibited")
-    assert "because: planner 1 of 2 healthy; AgentDown fires</p>" in page
+    around.alerts = [
+        *(
+            alert(name, severity)
+            for name, severity in {"Odd": "minor", "Errors": "major", "AgentDown": "critical"}.items()
+        ),
+        alert("Errors", "minor"),
+        alert("Quiet", state="suppressed"),
+    ]
+    page = await shows(whole, "2 of 3 agents healthy", "4 active alerts", "1 silenced or inhibited")
+    assert "because: AgentDown fires; planner 1 of 2 healthy; Errors fires</p>" in page
     assert "<b>http_error</b> server/discover is answered with status 500" in page
     assert 'href="http://localhost:9820/runbooks/AgentDown"' in page
     assert page.index("planner-2</strong>") < page.index("planner-1</strong>"), "the worst come first"
