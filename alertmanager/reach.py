@@ -82,10 +82,9 @@ def _named(matchers: Iterable[Matcher]) -> Iterator[str]:
 def alert_of(policy: Policy, facts: Facts) -> Alert:
     """Return what is known of the labels that the alerts of a policy have."""
     fixed = {**policy.labels(), "alertname": policy.alert}
-    try:
-        tree = facts.tree(policy)
-    except ValueError:  # What is no PromQL is for the lint to tell.
+    if not facts.is_promql(policy):
         return Alert(fixed, {})
+    tree = facts.tree(policy)
     pinned = matching.pinned(tree, facts.labels_of)
     fixed = {**{label: value for label, value in pinned.items() if value}, **fixed}
     metrics = [known for use in promql.uses(tree) if (known := facts.metrics.get(use.metric))]

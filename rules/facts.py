@@ -10,7 +10,7 @@ from typing import Any
 import pydantic
 
 from contract.config import ConfigError, ForeignModel, Problem, load
-from rules import conventions, known_metrics, promql, slos
+from rules import conventions, known_metrics, labels, promql, slos
 from rules.known_metrics import Series
 from rules.pack import Pack
 from rules.policy import Policy
@@ -45,6 +45,14 @@ class Facts:
             self._trees[policy.name] = promql.parse(policy.terms.condition.expression())
         return self._trees[policy.name]
 
+    def is_promql(self, policy: Policy) -> bool:
+        """Whether the condition of a policy can be looked into; of one that cannot, its own check tells."""
+        try:
+            self.tree(policy)
+        except ValueError:
+            return False
+        return True
+
     def labels_of(self, metric: str) -> frozenset[str]:
         """Return the labels of a metric, none for an unknown one."""
         known = self.metrics.get(metric)
@@ -52,7 +60,7 @@ class Facts:
 
     def result_labels(self, policy: Policy) -> frozenset[str]:
         """Return the labels that the alerts of a policy have."""
-        return promql.labels(self.tree(policy), self.labels_of) | set(policy.labels()) | {"alertname"}
+        return labels.of(self.tree(policy), self.labels_of) | set(policy.labels()) | {"alertname"}
 
     def scrape_interval(self, metric: str) -> float:
         """Return how often a metric is scraped, in seconds."""

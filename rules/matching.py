@@ -5,7 +5,7 @@ from typing import Any
 
 from promql_parser import LabelModifierType
 
-from rules import promql
+from rules import labels, promql
 
 
 def joins(node: Any) -> bool:
@@ -19,12 +19,12 @@ def is_plain(node: Any) -> bool:
     return node.modifier is None or node.modifier.matching is None
 
 
-def compared(node: Any, labels: frozenset[str]) -> frozenset[str]:
+def compared(node: Any, present: frozenset[str]) -> frozenset[str]:
     """Return those labels in which two series must agree to meet, of all that either side has."""
     if is_plain(node):
-        return labels
+        return present
     named = frozenset(node.modifier.matching.labels)
-    return named if node.modifier.matching.type == LabelModifierType.Include else labels - named
+    return named if node.modifier.matching.type == LabelModifierType.Include else present - named
 
 
 def pinned(node: Any, of_metric: Callable[[str], frozenset[str]]) -> dict[str, str]:
@@ -32,7 +32,7 @@ def pinned(node: Any, of_metric: Callable[[str], frozenset[str]]) -> dict[str, s
     if isinstance(node, promql.VectorSelector | promql.MatrixSelector):
         [use] = promql.uses(node)
         return {matcher.label: matcher.value for matcher in use.matchers if matcher.operator == "="}
-    has = promql.labels(node, of_metric)
+    has = labels.of(node, of_metric)
     if isinstance(node, promql.BinaryExpr) and str(node.op).lower() == "or":
         left, right = pinned(node.lhs, of_metric), pinned(node.rhs, of_metric)
         return {label: value for label, value in left.items() if right.get(label) == value}

@@ -1,13 +1,12 @@
-"""What an expression uses and which labels come out of it; pure functions over the parsed tree."""
+"""What stands in an expression; pure functions over the parsed tree."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import promql_parser
 from promql_parser import (
-    AggModifierType,
     AggregateExpr,
     BinaryExpr,
     Call,
@@ -23,6 +22,7 @@ from promql_parser import (
 __all__ = [
     "ANYTHING",
     "COMPARISONS",
+    "SET_OPERATORS",
     "AggregateExpr",
     "BinaryExpr",
     "Call",
@@ -40,7 +40,6 @@ __all__ = [
     "comparisons",
     "filters",
     "kind_of",
-    "labels",
     "name_of",
     "parse",
     "returns_bool",
@@ -56,7 +55,7 @@ DEEPEST = 200
 _SIGNS = re.compile(r"(?:[-+]\s*){20}")
 COMPARISONS = frozenset({">", "<", ">=", "<=", "==", "!="})
 _MIRRORED = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
-_SET_OPERATORS = frozenset({"and", "or", "unless"})
+SET_OPERATORS = frozenset({"and", "or", "unless"})
 
 
 class Matcher(NamedTuple):
@@ -220,57 +219,3 @@ def _number(node: Any) -> float | None:
         inner = _number(node.expr)
         return -inner if inner is not None and isinstance(node, UnaryExpr) else inner
     return float(node.val) if isinstance(node, NumberLiteral) else None
-
-
-def labels(node: Any, of_metric: Callable[[str], frozenset[str]]) -> frozenset[str]:
-    """Return the labels that results of an expression can have; `of_metric` gives those of a metric."""
-    for kind, infer in _INFER.items():
-        if isinstance(node, kind):
-            return infer(node, of_metric)
-    return frozenset()
-
-
-def _of_call(node: Any, of_metric: Callable[[str], frozenset[str]]) -> frozenset[str]:
-    name = node.func.name
-    if name == "absent":
-        [selector] = node.args
-        given = selector.matchers.matchers if isinstance(selector, VectorSelector) else ()
-        return frozenset(matcher.name for matcher in given if str(matcher.op) == "MatchOp.Equal")
-    if name in ("vector", "time", "scalar"):
-        return frozenset()
-    found = frozenset().union(*(labels(argument, of_metric) for argument in node.args))
-    if name in ("label_replace", "label_join"):
-        return found | {node.args[1].val}
-    return found - {"le"} if name == "histogram_quantile" else found
-
-
-def _of_aggregation(node: Any, of_metric: Callable[[str], frozenset[str]]) -> frozenset[str]:
-    inner = labels(node.expr, of_metric)
-    if name_of(node) in ("topk", "bottomk", "limitk"):
-        return inner
-    if node.modifier is None:
-        return frozenset()
-    named = frozenset(node.modifier.labels)
-    return inner & named if node.modifier.type == AggModifierType.By else inner - named
-
-
-def _of_binary(node: Any, of_metric: Callable[[str], frozenset[str]]) -> frozenset[str]:
-    left, right = (labels(side, of_metric) for side in (node.lhs, node.rhs))
-    operator = str(node.op).lower()
-    if operator == "or":
-        return left | right
-    if operator in _SET_OPERATORS or operator in COMPARISONS or not right:
-        return left
-    return left if left else right
-
-
-_INFER: Mapping[Any, Callable[[Any, Callable[[str], frozenset[str]]], frozenset[str]]] = {
-    VectorSelector: lambda node, of_metric: of_metric(node.name or ""),
-    MatrixSelector: lambda node, of_metric: of_metric(node.vector_selector.name or ""),
-    ParenExpr: lambda node, of_metric: labels(node.expr, of_metric),
-    UnaryExpr: lambda node, of_metric: labels(node.expr, of_metric),
-    SubqueryExpr: lambda node, of_metric: labels(node.expr, of_metric),
-    Call: _of_call,
-    AggregateExpr: _of_aggregation,
-    BinaryExpr: _of_binary,
-}

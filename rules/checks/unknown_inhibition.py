@@ -23,5 +23,5 @@ def _check(policy: Policy, field: str, name: str, equal: tuple[str, ...], facts:
         return
     for label in equal:
         for side in (policy, other):
-            if label not in facts.result_labels(side):
+            if facts.is_promql(side) and label not in facts.result_labels(side):
                 yield Finding((field, name), f"{side.alert} has no label {label}", "agree in labels both have")

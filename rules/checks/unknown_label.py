@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from contract.config import Finding
-from rules import promql
+from rules import labels, promql
 from rules.facts import Facts
 from rules.policy import Policy
 
@@ -27,7 +27,7 @@ def _in_selectors(tree: Any, facts: Facts) -> Iterator[Finding]:
 def _in_groupings(tree: Any, facts: Facts) -> Iterator[Finding]:
     for node, _above in promql.walk(tree):
         if isinstance(node, promql.AggregateExpr) and node.modifier is not None:
-            below = promql.labels(node.expr, facts.labels_of)
+            below = labels.of(node.expr, facts.labels_of)
             for label in node.modifier.labels if below else ():
                 if label not in below:
                     yield _finding(label, "what is grouped", below)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from contract.config import Finding
-from rules import matching, promql
+from rules import labels, matching, promql
 from rules.facts import Facts
 from rules.policy import Policy
 
@@ -12,15 +12,22 @@ from rules.policy import Policy
 def check(policy: Policy, facts: Facts) -> Iterator[Finding]:
     """Find operators between series that have nothing in common."""
     for node, _above in promql.walk(facts.tree(policy)):
-        is_known = all(use.metric in facts.metrics for use in promql.uses(node))
-        if is_known and matching.joins(node) and str(node.op).lower() != "or":
+        if matching.joins(node) and str(node.op).lower() != "or" and _are_labels_sure(node, facts):
             yield from _compare(node, facts)
+
+
+def _are_labels_sure(node: Any, facts: Facts) -> bool:
+    """Whether all series of a side have the same labels: not so after `or`, and label_replace can take one away."""
+    below = [each for each, _ in promql.walk(node)]
+    is_mixed = any(isinstance(each, promql.BinaryExpr) and str(each.op).lower() == "or" for each in below)
+    is_made = any(promql.name_of(each) in ("label_replace", "label_join") for each in below)
+    return not is_mixed and not is_made and all(use.metric in facts.metrics for use in promql.uses(node))
 
 
 def _compare(node: Any, facts: Facts) -> Iterator[Finding]:
     pinned = [matching.pinned(side, facts.labels_of) for side in (node.lhs, node.rhs)]
     left, right = (
-        promql.labels(side, facts.labels_of) - {label for label, value in values.items() if not value}
+        labels.of(side, facts.labels_of) - {label for label, value in values.items() if not value}
         for side, values in zip((node.lhs, node.rhs), pinned, strict=True)
     )
     compared = matching.compared(node, left | right)

@@ -91,6 +91,9 @@ mcp_workflow_queue_depth > scalar(sum(mcp_agents_healthy))
 100 < mcp_workflow_queue_depth
 max_over_time(sum(increase(mcp_auth_lockouts_total[5m]))[1h:1m]) > 0
 label_replace(mcp_agent_up, "host", "$1", "agent", "(.*)-.*") == 0
+(mcp_agent_up == 0 or mcp_workflow_source_up == 0) and mcp_agent_up < 1
+count(mcp_agent_up == 0) > 0 and label_replace(sum(mcp_agents_healthy) < 3, "x", "$1", "job", "(.*)")
+mcp_agent_up * on (agent) group_left (era) mcp_agent_info == 0 and on (era) mcp_agent_info
 mcp_workflow_human_pending{kind="approval"} > 3 and ignoring (kind) mcp_workflow_human_pending{kind="feedback"} > 3
 """
 
