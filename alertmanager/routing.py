@@ -24,7 +24,7 @@ def route(pack: Pack, receivers: Receivers, escalations: Escalations) -> dict[st
         "group_by": list(conventions.GROUPING),
         **pace(receivers.timing_of(Severity.MAJOR)),
         "routes": [
-            *([escalation_route(receivers, escalations)] if receivers.incident_desk else []),
+            *([escalation_route(pack, receivers, escalations)] if receivers.incident_desk else []),
             *(_policy_route(policy, receivers) for policy in pack),
             *_others(receivers),
         ],

@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 
+from contract.vocabulary import Severity
 from incident_desk import escalation
 from incident_desk.alertmanager_api import Alertmanagers, UnreachableError
 from incident_desk.alerts import Odd
@@ -31,8 +32,9 @@ from incident_desk.store import Store, StoreError
 
 logger = logging.getLogger(__name__)
 
-SETTLED_SECONDS = 300.0
-"""How old an alert is when Alertmanager has told of it for certain: as long as the generated routes gather at most."""
+SETTLED_SECONDS = {Severity.CRITICAL: 120.0, Severity.MAJOR: 360.0, Severity.MINOR: 960.0, Severity.INFO: 960.0}
+"""How old an alert is when people have been told of it for certain, also one that joined a group which had just spoken:
+the longest wait of the generated routes, and a minute."""
 NOBODY = "nobody"
 """The receiver of what reaches no person."""
 MAX_NOTED = 1000
@@ -187,7 +189,9 @@ class Desk:
             self.take(missed, is_found=True)
 
     def _was_missed(self, alert: Alert, asked: float) -> bool:
-        was_there = alert.fingerprint in (self._found or ()) and asked - alert.started >= SETTLED_SECONDS
+        was_there = (
+            alert.fingerprint in (self._found or ()) and asked - alert.started >= SETTLED_SECONDS[alert.severity]
+        )
         last = self.store.last(alert.fingerprint)
         if last is None or last.resolved is None:
             return was_there

@@ -25,6 +25,11 @@ class Alert:
     receivers: tuple[str, ...] = ()
     """Who is told; a webhook does not say."""
 
+    @property
+    def severity(self) -> Severity:
+        """How bad it is."""
+        return _severity(self.labels)
+
 
 @dataclass(frozen=True)
 class Begun:
@@ -72,9 +77,8 @@ class Incident:
 
     @property
     def severity(self) -> Severity:
-        """How bad it is; minor where the alert does not say it in our words."""
-        word = self.labels.get("severity", "")
-        return Severity(word) if word in set(Severity) else Severity.MINOR
+        """How bad it is."""
+        return _severity(self.labels)
 
     @property
     def escalation(self) -> str:
@@ -161,6 +165,12 @@ def is_skewed(alert: Alert, now: float) -> bool:
     """Whether the alert's times are impossible by our clock."""
     ended = now if alert.ended is None else alert.ended
     return alert.started > now + SKEW_SECONDS or ended > now + SKEW_SECONDS or ended < alert.started - SKEW_SECONDS
+
+
+def _severity(labels: Mapping[str, str]) -> Severity:
+    """Return a severity; minor where an alert does not say it in our words."""
+    word = labels.get("severity", "")
+    return Severity(word) if word in set(Severity) else Severity.MINOR
 
 
 def _opened(alert: Alert, now: float) -> Incident:

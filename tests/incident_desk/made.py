@@ -3,7 +3,8 @@
 import json
 import re
 import resource
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -194,6 +195,21 @@ def full_disk(file: Path) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def post(url: str, content: Any = None) -> None:
+    """Send JSON that must be taken."""
+    async with aiohttp.ClientSession() as session, session.post(url, json=content) as answer:
+        assert answer.status == 200, await answer.text()
+
+
+async def until(desk: Running, condition: Callable[[], Any]) -> None:
+    """Make rounds by the real time until something holds."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        desk.world.now = time.time()
+        await desk.desk.round()
 
 
 async def told(desk: Running, *alerts: Alert) -> None:

@@ -1,7 +1,7 @@
 """The desk and the real Alertmanager: what a time interval mutes, and a cluster of which a member fails."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,17 @@ from incident_desk.alertmanager_api import Alertmanagers
 from incident_desk.alerts import MalformedError, muted
 from incident_desk.config import Alertmanager
 from tests.alertmanager import programs
-from tests.incident_desk.made import QUARTER, TOKEN, Running, World, alert, alertmanager_of, notification, running
+from tests.incident_desk.made import (
+    QUARTER,
+    TOKEN,
+    World,
+    alert,
+    alertmanager_of,
+    notification,
+    post,
+    running,
+    until,
+)
 from tests.tools import tool
 
 ALWAYS = {"name": "window", "time_intervals": [{"times": [{"start_time": "00:00", "end_time": "24:00"}]}]}
@@ -54,20 +64,6 @@ async def fire(url: str) -> None:
     labels = {"alertname": "AgentDown", "severity": "critical", "escalation": "immediate"}
     sent = {"labels": labels, "startsAt": now.isoformat(), "endsAt": (now + timedelta(hours=9)).isoformat()}
     await post(f"{url}/api/v2/alerts", [sent])
-
-
-async def post(url: str, content: Any = None) -> None:
-    async with aiohttp.ClientSession() as session, session.post(url, json=content) as answer:
-        assert answer.status == 200, await answer.text()
-
-
-async def until(desk: Running, condition: Callable[[], Any]) -> None:
-    """Make rounds by the real time until something holds."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        desk.world.now = time.time()
-        await desk.desk.round()
 
 
 async def stages_held(url: str) -> list[str]:

@@ -182,7 +182,7 @@ async def test_what_alertmanager_still_gathers_is_not_taken_over_before_people_a
         assert desk.desk.store.newest(10) == []
         await desk.after(5)
         await told(desk, alert("f1"))
-        await desk.after(289)
+        await desk.after(109)
         [incident] = desk.desk.store.newest(10)
         assert (incident.fingerprint, incident.opened, incident.is_found) == ("f1", NOW + 10, False)
         await desk.after(1)
