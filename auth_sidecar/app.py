@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from auth_sidecar import audit_chain, build
 from auth_sidecar.admin import AdminGuard, RevocationPages
+from auth_sidecar.background import Background
 from auth_sidecar.config import Settings, SidecarConfig, load
 from auth_sidecar.config_identity import Issuer
 from auth_sidecar.config_ports import ForwardAuth
@@ -69,7 +70,7 @@ class Sidecar:
         self.reloader = Reloader(read, self.instruments, self._apply)
         self.chain = str(place.number) if place else audit_chain.MAIN
         self._stack = AsyncExitStack()
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._background = Background(self.instruments)
         self._is_ready = False
         self._tls: ssl.SSLContext | None = None
         self.url = self.admin_url = self.forward_url = ""
@@ -118,7 +119,7 @@ class Sidecar:
         )  # fmt: skip
         await self._first_keys(self.sources)
         self._start_tasks(config)
-        self._stack.push_async_callback(self._stop_tasks)
+        self._stack.push_async_callback(self._background.stop)
         if place is None:
             await self._open_admin(admin_host or config.admin.host, _first(admin_port, config.admin.port))
         await self._open_traffic(host or config.traffic.host, _first(port, config.traffic.port))
@@ -185,21 +186,15 @@ class Sidecar:
 
     def _start_tasks(self, config: SidecarConfig) -> None:
         for name, source in self.sources.items():
-            self._tasks[f"keys of {name}"] = asyncio.ensure_future(source.keep_fresh())
-        self._tasks["audit"] = asyncio.ensure_future(
-            build.watch_audit(config, self.audit, self.instruments, self._watched)
+            self._background.start(f"keys of {name}", source.keep_fresh)
+        self._background.start(
+            "audit", functools.partial(build.watch_audit, config, self.audit, self.instruments, self._watched)
         )
-        self._tasks["revocations"] = asyncio.ensure_future(self.revocations.watch())
+        self._background.start("revocations", self.revocations.watch)
 
     def _watched(self) -> Iterable[str]:
         """Return the chains to be verified: a worker's own, else all, for some may be at rest."""
         return (self.chain,) if self.place else audit_chain.chains(self.settings.sidecar.audit.folder)
-
-    async def _stop_tasks(self) -> None:
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        self._tasks.clear()
 
     def _rules(self, settings: Settings, sources: Mapping[str, KeySource]) -> Rules:
         return build.rules(settings, {name: source.current for name, source in sources.items()}, self.instruments)
@@ -217,7 +212,7 @@ class Sidecar:
         if self._tls:
             build.load_certificate(self._tls, config)
         await self._first_keys(sources)
-        await self._stop_tasks()
+        await self._background.stop()
         self.sources = sources
         self._start_tasks(config)
         self.lockout.rules, self.gate.rate.rules = build.lockout_rules(config), build.rate_rules(config)

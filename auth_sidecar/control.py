@@ -59,14 +59,19 @@ class Questions:
 
     async def _read(self) -> None:
         try:
-            while line := await self._reader.readline():
+            # A line without its end is the last of a process that died while it wrote.
+            while (line := await self._reader.readline()).endswith(b"\n"):
                 number, answer = orjson.loads(line)
                 future = self._open.get(number)
                 if future and not future.done():
                     future.set_result(answer)
         except OSError:
             pass
+        except (ValueError, TypeError) as error:
+            logger.error("an answer cannot be read; its connection is given up", extra={"problem": str(error)})
         finally:
+            # The other side takes this as the end, should it still be there.
+            self._writer.close()
             for future in self._open.values():
                 if not future.done():
                     future.set_exception(ConnectionResetError("it has ended"))
@@ -79,11 +84,9 @@ async def answer(connection: socket.socket, answers: Mapping[str, Answer]) -> No
 
     async def reply(number: int, question: str, about: Any) -> None:
         try:
-            given = await answers[question](about)
+            writer.write(orjson.dumps([number, await answers[question](about)]) + b"\n")
         except Exception:
             logger.exception("a question of the supervisor has no answer", extra={"question": question})
-            return
-        writer.write(orjson.dumps([number, given]) + b"\n")
 
     try:
         while line := await reader.readline():

@@ -6,6 +6,7 @@ import secrets
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -85,11 +86,53 @@ class Place:
         return Loaded(self.settings)
 
 
-class Shared:
-    """What all workers of a supervisor have together: a socket each on one port, and the tables of the limits."""
+class Listeners:
+    """A socket a worker that listen on one port, among which the kernel spreads connections; port 0 is a free one."""
 
-    def __init__(self, settings: Settings, traffic: list[socket.socket], forward: list[socket.socket]) -> None:
-        """Make the tables; the sockets of both ports are one for each worker, or none."""
+    def __init__(self, host: str, port: int, count: int) -> None:
+        """Listen; raises OSError when the port is not ours alone, which the sockets themselves would not find out."""
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family) as alone:
+            alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            alone.bind(address)
+            self._address = alone.getsockname()
+        self._family = family
+        self.port: int = self._address[1]
+        self._sockets: dict[int, socket.socket] = {}
+        for number in range(1, count + 1):
+            self.file(number)
+
+    def file(self, number: int) -> int:
+        """Return the file of a worker's socket, which listens again if it was withdrawn. Raises OSError."""
+        if number not in self._sockets:
+            listener = socket.socket(self._family)
+            try:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                listener.bind(self._address)
+                listener.listen(1024)
+            except OSError:
+                listener.close()
+                raise
+            self._sockets[number] = listener
+        return self._sockets[number].fileno()
+
+    def withdraw(self, number: int) -> None:
+        """Have the kernel send a worker's connections to the others."""
+        if number in self._sockets:
+            self._sockets.pop(number).close()
+
+    def close(self) -> None:
+        """Let go of all sockets; the workers have theirs."""
+        for number in [*self._sockets]:
+            self.withdraw(number)
+
+
+class Shared:
+    """What all workers of a supervisor have together: the ports, and the tables of the limits."""
+
+    def __init__(self, settings: Settings, traffic: Listeners, forward: Listeners | None) -> None:
+        """Make the tables."""
         limits = settings.sidecar.limits
         self._traffic, self._forward = traffic, forward
         self._lockouts = SharedTable.create(limits.lockout.max_clients)
@@ -100,33 +143,21 @@ class Shared:
 
     def close(self) -> None:
         """Let go of everything; the workers have theirs."""
-        for listener in (*self._traffic, *self._forward):
-            listener.close()
+        for listeners in self._listeners():
+            listeners.close()
         os.close(self._lockouts)
         os.close(self._rates)
 
     def birth(self, number: int, settings: Settings) -> Birth:
-        """Return what a worker is to be told."""
-        forward = self._forward[number - 1].fileno() if self._forward else -1
-        traffic = self._traffic[number - 1].fileno()
+        """Return what a worker is to be told. Raises OSError when it cannot listen."""
+        forward = self._forward.file(number) if self._forward else -1
+        traffic = self._traffic.file(number)
         return Birth(number, settings, traffic, forward, self._lockouts, self._rates, self._secret)
 
+    def withdraw(self, number: int) -> None:
+        """Have connections go to the other workers until this one is born again."""
+        for listeners in self._listeners():
+            listeners.withdraw(number)
 
-def listeners(host: str, port: int, count: int) -> list[socket.socket]:
-    """Return so many sockets that listen on one port, among which the kernel spreads connections; port 0 is a free one.
-
-    Raises OSError when the port is not ours alone, which the sockets themselves would not find out.
-    """
-    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind) as alone:
-        alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        alone.bind(address)
-        address = alone.getsockname()
-    made = []
-    for _ in range(count):
-        made.append(socket.socket(family, kind))
-        made[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        made[-1].bind(address)
-        made[-1].listen(1024)
-    return made
+    def _listeners(self) -> Iterator[Listeners]:
+        return filter(None, (self._traffic, self._forward))

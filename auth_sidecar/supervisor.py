@@ -10,11 +10,9 @@ import base64
 import functools
 import logging
 import pickle
-import socket
-import sys
 import time
 from collections.abc import Iterable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +21,12 @@ from prometheus_client import CollectorRegistry
 
 from auth_sidecar import audit_chain, build
 from auth_sidecar.admin import AdminGuard, RevocationPages
+from auth_sidecar.background import Background
 from auth_sidecar.config import Settings, load
-from auth_sidecar.control import Questions
 from auth_sidecar.merged_metrics import MergedMetrics
-from auth_sidecar.place import Shared, listeners
+from auth_sidecar.place import Listeners, Shared
 from auth_sidecar.revocation import Revocations
+from auth_sidecar.worker_process import WorkerProcess
 from contract import tracing_settings
 from contract.config import ConfigError, Problem
 from contract.instruments import Instruments
@@ -42,35 +41,13 @@ LOOK_SECONDS = 5.0
 """How often workers are asked for their metrics; what one has counted since is lost with it, its records are not."""
 ANSWER_SECONDS = 2.0
 """How long a worker may take to tell its metrics; a scrape waits for it, and tells the last ones then."""
-MOST_MISSES = 6
-"""Times in a row that a worker may not do so; then it is held to hang, and another takes its place."""
 QUICK_SECONDS = 10.0
 """A worker that lives shorter than this has its successor wait."""
+FIRST_WAIT_SECONDS = 0.5
+"""How long, the first time; connections wait as well. When it becomes longer they go to the other workers."""
 LONGEST_WAIT_SECONDS = 30.0
 END_SECONDS = 5.0
 """How long a worker may take to end beyond the time that open requests have."""
-
-
-class Worker:
-    """A running worker process."""
-
-    def __init__(self, process: asyncio.subprocess.Process, questions: Questions) -> None:
-        self.process = process
-        self.questions = questions
-        self.is_ready = False
-        self.misses = 0
-
-    async def ask(self, question: str, about: object = None, seconds: float = 10.0) -> Any:
-        """Return its answer; raises OSError."""
-        return await self.questions.ask(question, about, seconds)
-
-    def missed(self) -> None:
-        """Note that it did not tell its metrics, and end it when that happens too often."""
-        self.is_ready = False
-        self.misses += 1
-        if self.misses >= MOST_MISSES and self.process.returncode is None:
-            logger.error("a worker hangs and is ended", extra={"pid": self.process.pid})
-            self.process.kill()
 
 
 class Supervisor:
@@ -85,7 +62,8 @@ class Supervisor:
         self.registry.register(self._metrics)
         self._deaths = self.instruments.counter("mcp_sidecar_worker_deaths_total")
         self._count = self.instruments.gauge("mcp_sidecar_workers")
-        self._workers: dict[int, Worker] = {}
+        self._workers: dict[int, WorkerProcess] = {}
+        self._background = Background(self.instruments)
         self._stack = AsyncExitStack()
         self._is_ending = False
         self.url = self.admin_url = self.forward_url = ""
@@ -111,11 +89,15 @@ class Supervisor:
         self.revocations.check()
         self._share(host or config.traffic.host, config.traffic.port if port is None else port)
         self._stack.push_async_callback(self._end_workers)
-        for number, worker in zip(self._numbers, await self._first_workers(), strict=True):
-            self._background(self._keep(number, worker))
-        self._background(self._look())
-        self._background(self.revocations.watch())
-        self._background(build.watch_audit(config, self.audit, self.instruments, self._at_rest))
+        await self._first_workers()
+        self._stack.push_async_callback(self._background.stop)
+        for number in self._numbers:
+            self._background.start(f"worker {number}", functools.partial(self._keep, number))
+        self._background.start("metrics of workers", self._look)
+        self._background.start("revocations", self.revocations.watch)
+        self._background.start(
+            "audit", functools.partial(build.watch_audit, config, self.audit, self.instruments, self._at_rest)
+        )
         await self._open_admin(admin_host or config.admin.host, config.admin.port if admin_port is None else admin_port)
         return self
 
@@ -126,20 +108,18 @@ class Supervisor:
 
     def _share(self, host: str, port: int) -> None:
         config, count = self.settings.sidecar, len(self._numbers)
-        traffic, forward = listeners(host, port, count), list[socket.socket]()
-        self.url = f"{'https' if config.tls else 'http'}://{host}:{traffic[0].getsockname()[1]}"
+        traffic, forward = Listeners(host, port, count), None
+        self.url = f"{'https' if config.tls else 'http'}://{host}:{traffic.port}"
         if config.forward_auth:
-            forward = listeners(config.forward_auth.host, config.forward_auth.port, count)
-            port = forward[0].getsockname()[1]
-            self.forward_url = f"http://{config.forward_auth.host}:{port}{config.forward_auth.path}"
+            forward = Listeners(config.forward_auth.host, config.forward_auth.port, count)
+            self.forward_url = f"http://{config.forward_auth.host}:{forward.port}{config.forward_auth.path}"
         self._shared = Shared(self.settings, traffic, forward)
 
-    async def _first_workers(self) -> list[Worker]:
+    async def _first_workers(self) -> None:
         started = await asyncio.gather(*(self._start(number) for number in self._numbers), return_exceptions=True)
         failed = [error for error in started if isinstance(error, BaseException)]
         if failed:
             raise OSError("not every worker could start") from failed[0]
-        return [worker for worker in started if isinstance(worker, Worker)]
 
     async def _open_admin(self, host: str, port: int) -> None:
         app, guard = web.Application(), AdminGuard(lambda: self.settings.sidecar.admin.token_file)
@@ -154,16 +134,6 @@ class Supervisor:
         self._stack.push_async_callback(server.close)
         self.admin_url = server.url
 
-    def _background(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
-
-        async def end() -> None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-        self._stack.push_async_callback(end)
-
     def _at_rest(self) -> Iterable[str]:
         """Return the chains that no worker verifies."""
         chains = audit_chain.chains(self.settings.sidecar.audit.folder)
@@ -171,40 +141,37 @@ class Supervisor:
 
     # Workers
 
-    async def _start(self, number: int) -> Worker:
-        """Start a worker and wait until it answers; raises OSError."""
-        ours, theirs = socket.socketpair()
-        birth = self._shared.birth(number, self.settings)
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "auth_sidecar.worker", str(theirs.fileno()),
-                pass_fds=(theirs.fileno(), *birth.files),
-            )  # fmt: skip
-        await asyncio.to_thread(birth.send, ours)
-        ours.setblocking(False)
-        worker = self._workers[number] = Worker(process, await Questions.over(ours))
-        await self._take_metrics(number, worker, START_SECONDS)
-        return worker
+    async def _start(self, number: int) -> None:
+        """Start a worker and wait until it answers; raises OSError, and then there is none."""
+        worker = await WorkerProcess.born(self._shared.birth(number, self.settings))
+        self._workers[number] = worker
+        try:
+            await self._take_metrics(number, worker, START_SECONDS)
+        except BaseException:
+            self._workers.pop(number, None)
+            await worker.ended(0)
+            raise
 
-    async def _keep(self, number: int, worker: Worker) -> None:
+    async def _keep(self, number: int) -> None:
         """Put another worker into the place of one that has died, until cancelled."""
         wait = 0.0
         while True:
-            began = time.monotonic()
-            code = await worker.process.wait()
-            await self._died(number, worker, code)
-            wait = 0.0 if time.monotonic() - began > QUICK_SECONDS else min(wait * 2 + 0.5, LONGEST_WAIT_SECONDS)
+            began, worker = time.monotonic(), self._workers.get(number)
+            if worker:
+                await self._died(number, worker, await worker.process.wait())
+            is_quick = time.monotonic() - began <= QUICK_SECONDS
+            wait = min(wait * 2 + FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS) if is_quick else 0.0
+            if wait > FIRST_WAIT_SECONDS:
+                self._shared.withdraw(number)
             await asyncio.sleep(wait)
             try:
-                worker = await self._start(number)
+                await self._start(number)
             except OSError as error:
                 logger.error("a worker could not start", extra={"worker": number, "problem": str(error)})
-                worker = self._workers.pop(number, worker)
-                await _ended(worker.process, 0)
 
-    async def _died(self, number: int, worker: Worker, code: int) -> None:
+    async def _died(self, number: int, worker: WorkerProcess, code: int) -> None:
         self._workers.pop(number, None)
-        await worker.questions.close()
+        await worker.ended(0)
         if self._is_ending:
             return
         self._metrics.ended(str(number))
@@ -219,10 +186,8 @@ class Supervisor:
         self._shared.close()
         drain = self.settings.sidecar.drain + END_SECONDS
         for worker in self._workers.values():
-            with suppress(ProcessLookupError):
-                worker.process.terminate()
-        await asyncio.gather(*(_ended(worker.process, drain) for worker in self._workers.values()))
-        await asyncio.gather(*(worker.questions.close() for worker in self._workers.values()))
+            worker.terminate()
+        await asyncio.gather(*(worker.ended(drain) for worker in self._workers.values()))
 
     # Metrics, reload, revocations
 
@@ -232,7 +197,7 @@ class Supervisor:
             await self._ask_for_metrics()
 
     async def _ask_for_metrics(self) -> None:
-        async def one(number: int, worker: Worker) -> None:
+        async def one(number: int, worker: WorkerProcess) -> None:
             try:
                 await self._take_metrics(number, worker, ANSWER_SECONDS)
             except OSError:
@@ -240,7 +205,7 @@ class Supervisor:
 
         await asyncio.gather(*(one(*pair) for pair in list(self._workers.items())))
 
-    async def _take_metrics(self, number: int, worker: Worker, seconds: float) -> None:
+    async def _take_metrics(self, number: int, worker: WorkerProcess, seconds: float) -> None:
         worker.is_ready, taken = await worker.ask("metrics", seconds=seconds)
         worker.misses = 0
         if self._workers.get(number) is worker:
@@ -249,19 +214,28 @@ class Supervisor:
 
     async def _apply(self, settings: Settings) -> None:
         """Hand a new configuration to all workers; when one refuses, all go back to the one before."""
-        problems = await self._hand_out(settings)
-        if problems:
-            await self._hand_out(self.settings)
-            raise ConfigError(problems)
+        refused = await self._hand_out(settings)
+        if refused:
+            for number in await self._hand_out(self.settings):
+                # Its successor starts with what is in force.
+                logger.error("a worker did not go back to the configuration in force", extra={"worker": number})
+                if number in self._workers:
+                    self._workers[number].kill()
+            raise ConfigError(
+                Problem(f"worker {number}", 0, "", message, "see the log")
+                for number, messages in refused.items()
+                for message in messages
+            )
 
-    async def _hand_out(self, settings: Settings) -> list[Problem]:
-        packed = base64.b64encode(pickle.dumps(settings)).decode()
+    async def _hand_out(self, settings: Settings) -> dict[int, list[str]]:
+        """Return, by worker, what keeps it from using a configuration; one that was replaced meanwhile may not know."""
+        packed, asked = base64.b64encode(pickle.dumps(settings)).decode(), {**self._workers}
         found = await self._ask_all("use", packed, START_SECONDS)
-        return [
-            Problem(f"worker {number}", 0, "", message, "see the log")
-            for number, messages in found.items()
-            for message in ([messages] if isinstance(messages, str) else messages)
-        ]
+        for number in self._numbers:
+            if self._workers.get(number) is not asked.get(number):
+                found[number] = "gives no answer: it was replaced meanwhile"
+        problems = {number: [told] if isinstance(told, str) else told for number, told in found.items()}
+        return {number: told for number, told in problems.items() if told}
 
     async def _spread_revocations(self) -> bool:
         """Let all workers read the revocations; whether they have."""
@@ -271,20 +245,11 @@ class Supervisor:
         """Return all answers by worker; text is why there is none."""
 
         async def one(number: int) -> Any:
+            if number not in self._workers:
+                return "gives no answer: it is being replaced"
             try:
                 return await self._workers[number].ask(question, about, seconds)
-            except (OSError, KeyError) as error:
+            except OSError as error:
                 return f"gives no answer: {type(error).__name__}"
 
         return dict(zip(self._numbers, await asyncio.gather(*map(one, self._numbers)), strict=True))
-
-
-async def _ended(process: asyncio.subprocess.Process, seconds: float) -> None:
-    """Wait so long for a process to end, then kill it."""
-    try:
-        async with asyncio.timeout(seconds):
-            await process.wait()
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()

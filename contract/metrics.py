@@ -203,6 +203,7 @@ _AUDIT = (
     ),
     gauge("mcp_sidecar_workers", "Worker processes that answer, where there are several.", "sidecar"),
     counter("mcp_sidecar_worker_deaths_total", "Workers that died and were replaced.", "sidecar"),
+    counter("mcp_sidecar_background_failures_total", "Background tasks that failed and began again.", "sidecar"),
     gauge("mcp_audit_chain_length", "Records in an audit chain.", "sidecar", ("chain",)),
     gauge("mcp_audit_chain_head", "First 52 bits of the chain's head hash, as a number.", "sidecar", ("chain",)),
     gauge("mcp_audit_verified_length", "Records the background verifier has found whole.", "sidecar", ("chain",)),

@@ -53,9 +53,11 @@ def workers() -> Panel:
 
 def deaths() -> Panel:
     """Whether they stay alive."""
-    about = About("Deaths of workers", "Workers that died and were replaced, a second.", SINGLE, Empty.WHEN_UNUSED)
-    query = Query(f"sum by (instance) ({rate('mcp_sidecar_worker_deaths_total')})", "{{instance}}")
-    return lines(about, query, unit="ops")
+    text = "Workers that died and were replaced, and background tasks that failed and began again, a second."
+    about = About("Deaths of workers", text, SINGLE, Empty.WHEN_UNUSED)
+    died = Query(f"sum by (instance) ({rate('mcp_sidecar_worker_deaths_total')})", "{{instance}}")
+    failed = Query(f"sum by (instance) ({rate('mcp_sidecar_background_failures_total')})", "{{instance}}, a task")
+    return lines(about, died, failed, unit="ops")
 
 
 def missing() -> Panel:

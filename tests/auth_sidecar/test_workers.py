@@ -18,7 +18,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from auth_sidecar import audit_chain, supervisor
+from auth_sidecar import audit_chain, supervisor, worker_process
 from auth_sidecar.__main__ import main
 from auth_sidecar.audit_chain import Sealer
 from auth_sidecar.audit_verify import verify
@@ -352,7 +352,7 @@ async def test_a_worker_that_hangs_is_replaced(
 ) -> None:
     monkeypatch.setattr(supervisor, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(supervisor, "ANSWER_SECONDS", 1.0)
-    monkeypatch.setattr(supervisor, "MOST_MISSES", 2)
+    monkeypatch.setattr(worker_process, "MOST_MISSES", 2)
     options = {"workers": WORKERS, "revocations_file": "revoked.json"}
     file = sidecars.write(tmp_path, configuration(idp.url, echo.url, **options))
     started = await supervisor.Supervisor(file, CollectorRegistry()).start(port=0, admin_port=0)

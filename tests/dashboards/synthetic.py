@@ -64,6 +64,7 @@ NEVER_WHEN_HEALTHY = {
     "mcp_auth_fail_open_total",
     "mcp_auth_lockouts_total",
     "mcp_series_dropped_total",
+    "mcp_sidecar_background_failures_total",
     "mcp_sidecar_worker_deaths_total",
     "mcp_workflow_step_failures_total",
 }
