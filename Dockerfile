@@ -34,4 +34,4 @@ USER 65534:65534
 # Overridden with each service's own address in docker-compose.yml.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["python", "-I", "-S", "/app/deploy/health.py", "9820", "/-/ready"]
 ENTRYPOINT ["python", "-m"]
-CMD ["exporter", "--config", "/etc/lookout/exporter.yaml", "--host", "0.0.0.0"]
+CMD ["exporter", "--config", "/etc/lookout/exporter/exporter.yaml", "--host", "0.0.0.0"]

@@ -17,6 +17,7 @@ from contract.salvage import salvage
 from contract.yaml_source import Location, Source
 
 __all__ = [
+    "PATHS_START_AT",
     "ConfigError",
     "Finding",
     "ForeignModel",
@@ -29,6 +30,10 @@ __all__ = [
     "load",
     "load_text",
 ]
+
+
+PATHS_START_AT = "# relative paths start at: "
+"""What the last line of a file begins with that is a copy: paths in it mean what they mean in the original's folder."""
 
 
 class Model(pydantic.BaseModel):
@@ -113,7 +118,7 @@ def load(
     check: Callable[[M], Iterable[Finding]] = no_findings,
     environ: Mapping[str, str] | None = os.environ,
 ) -> Loaded[M]:
-    """Read a YAML file into a model; relative paths in it start at the file's folder.
+    """Read a YAML file into a model; relative paths in it start at the file's folder (see PATHS_START_AT for copies).
 
     Without `environ` nothing is expanded, and every value comes as the text that stands there.
 
@@ -140,7 +145,7 @@ def load_text(
     """Read YAML text as if it stood in `file`; see `load`."""
     source = yaml_source.parse(text, environ)
     problems = [Problem(str(file), p.line, _dotted(p.location), p.message, p.mend) for p in source.problems]
-    context: dict[str, Any] = {"folder": file.parent, "warnings": []}
+    context: dict[str, Any] = {"folder": _folder(text, file), "warnings": []}
     try:
         config = model.model_validate(source.value if source.value is not None else {}, context=context)
     except pydantic.ValidationError as error:
@@ -154,6 +159,12 @@ def load_text(
     if any(not problem.is_warning for problem in problems):
         raise ConfigError(problem for problem in problems if not problem.is_warning)
     return Loaded(config, warnings + tuple(sorted(problem for problem in problems if problem.is_warning)))
+
+
+def _folder(text: str, file: Path) -> Path:
+    """Return where relative paths of a file start."""
+    _, is_copy, folder = text.rpartition(f"\n{PATHS_START_AT}")
+    return Path(folder.strip()) if is_copy else file.parent
 
 
 def exit_with(error: ConfigError) -> NoReturn:

@@ -1,5 +1,6 @@
 """Field types of configuration files: durations, paths, URLs and secrets that live in files."""
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,8 +47,17 @@ def _positive(seconds: float) -> float:
 
 
 def _resolve(value: object, info: pydantic.ValidationInfo) -> object:
-    folder = (info.context or {}).get("folder", Path())
-    return folder / value if isinstance(value, str) else value
+    return Path(os.path.normpath(_folder(info) / value)) if isinstance(value, str) else value
+
+
+def _folder(info: pydantic.ValidationInfo) -> Path:
+    return Path((info.context or {}).get("folder", Path()))
+
+
+def _secret_path(name: str, info: pydantic.ValidationInfo) -> Path:
+    """Return where a secret lies: beside the configuration, else, for `secrets/...`, one folder up as in a checkout."""
+    beside, above = _folder(info) / name, _folder(info).parent / name
+    return above if name.startswith("secrets/") and not beside.exists() and above.exists() else beside
 
 
 def _check_url(url: str) -> str:
@@ -111,7 +121,7 @@ class SecretFile:
             return value
         if not isinstance(value, str):
             raise ValueError("not a path; name the file that holds the secret")
-        secret = cls(Path(str(_resolve(value, info))))
+        secret = cls(_secret_path(value, info))
         try:
             secret.read()
         except (OSError, UnicodeDecodeError) as error:

@@ -57,7 +57,8 @@ _AGENTS = (
     ),
     gauge(
         "mcp_target_file_up",
-        "Whether the last reading of a file_sd pattern was good; a bad one keeps its last good targets.",
+        "Whether the last reading of a file_sd pattern was good; 0 also if a file named without wildcards is missing. "
+        "A bad one keeps its last good targets.",
         "exporter",
         ("pattern",),
     ),

@@ -56,8 +56,8 @@ SECRETS: Mapping[str, Secret] = {
     "idp_client_intruder": Secret(("clients",), _random_32_bytes),
 }
 GROUPS = ("notify", "sidecar", "clients", "desk")
-# A name that is not ours is for a receiver (its channel) or the exporter (a token for an agent), never for the sidecar.
-OWN_GROUPS = ("notify", "clients")
+OWN_GROUPS = {"sidecar_": ("sidecar",), "acknowledge_": ("desk",), "": ("notify", "clients")}
+"""Who reads a secret of the user's own, by what its name begins with: else a receiver, or the exporter for an agent."""
 OWN_LIST = ".own"
 """File beside the secrets that names the user's own, so that one taken away does not stay in use."""
 
@@ -77,6 +77,13 @@ def prepare(folder: Path, own: Path | None = None, *, split: bool = False) -> li
     return list(dict.fromkeys(changes))
 
 
+def groups_of(name: str) -> tuple[str, ...]:
+    """Return the groups of services that read a secret, ours or the user's own."""
+    if name in SECRETS:
+        return SECRETS[name].groups
+    return next(groups for start, groups in OWN_GROUPS.items() if name.startswith(start))
+
+
 def _shared(folders: Mapping[str, Path], own: Mapping[str, str]) -> dict[str, str]:
     """Return the secrets of several groups, which must be the same in each: as one of them has it, else new."""
     found = {}
@@ -91,7 +98,7 @@ def _shared(folders: Mapping[str, Path], own: Mapping[str, str]) -> dict[str, st
 def _prepare(folder: Path, group: str, own: Mapping[str, str], shared: Mapping[str, str]) -> Iterator[str]:
     """Bring one group's secrets up to date."""
     ours = {name for name, secret in SECRETS.items() if group in secret.groups}
-    mine = {name: own[name] for name in own if name in ours or (name not in SECRETS and group in OWN_GROUPS)}
+    mine = {name: own[name] for name in own if group in groups_of(name)}
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in _no_longer_own(folder, own):
         (folder / name).unlink(missing_ok=True)

@@ -121,7 +121,8 @@ runs() {
     [ -n "$(docker compose ps --quiet "$1" </dev/null)" ]
 }
 
-# A file that an editor replaced is another one than the container has mounted: that service is started again.
+# Of our own services the folder is mounted. Of the others single files are, and one that an editor replaced is another
+# than the container has: that service is started again.
 compose_reload() {
     # Secrets of one's own may be new; Alertmanager reads them when it sends.
     docker compose run --rm --no-TTY --quiet-pull prepare </dev/null
@@ -136,9 +137,9 @@ compose_reload() {
             docker compose restart "$service" </dev/null
         fi
     done <<FILES
-exporter exporter/exporter.yaml:/etc/lookout/exporter.yaml
-incident-desk incident_desk/desk.yaml:/etc/lookout/desk.yaml rules/escalation.yaml:/etc/lookout/escalation.yaml
-sidecar auth_sidecar/sidecar.yaml:/etc/lookout/sidecar.yaml auth_sidecar/roles.yaml:/etc/lookout/roles.yaml
+exporter
+incident-desk
+sidecar
 prometheus rules/prometheus.yml:/etc/prometheus/prometheus.yml
 alertmanager alertmanager/generated/alertmanager.yml:/etc/alertmanager/alertmanager.yml
 FILES
@@ -148,15 +149,12 @@ FILES
 # `checked MODULE FILE SERVICE`: the module's own check in its container; files are named as in this checkout.
 checked() {
     if said=$(docker compose run --rm --no-deps --no-TTY --quiet-pull "$3" "$1" \
-        "--config=/etc/lookout/$2" --check </dev/null 2>&1); then
+        "--config=/etc/lookout/$1/$2" --check </dev/null 2>&1); then
         echo "$2: valid"
+        echo "$said" | sed -n -e 's|/etc/lookout/||g' -e '/^warning: /p'
     else
         echo "$2: refused"
-        echo "$said" | sed -e 's|/etc/lookout/exporter\.yaml|exporter/exporter.yaml|g' \
-            -e 's|/etc/lookout/sidecar\.yaml|auth_sidecar/sidecar.yaml|g' \
-            -e 's|/etc/lookout/roles\.yaml|auth_sidecar/roles.yaml|g' \
-            -e 's|/etc/lookout/desk\.yaml|incident_desk/desk.yaml|g' \
-            -e 's|/etc/lookout/escalation\.yaml|rules/escalation.yaml|g'
+        echo "$said" | sed 's|/etc/lookout/||g'
         return 1
     fi
 }

@@ -19,7 +19,7 @@ from contract.web import Reloader, on_hangup, run, serve
 from exporter import config_check, pin
 from exporter.app import make_app
 from exporter.clients import open_session
-from exporter.file_sd import TargetFiles
+from exporter.file_sd import TargetFiles, is_pattern
 from exporter.service import Exporter
 from exporter.targets import of_config, unique
 
@@ -77,6 +77,10 @@ def _check(path: Path) -> None:
         print(f"warning: {warning}", file=sys.stderr)
     files = TargetFiles(loaded.config)
     targets, doubles = unique([*of_config(loaded.config), *files.scan()])
+    for pattern in files.unmatched():
+        what = "no file fits this pattern yet" if is_pattern(pattern) else "the file does not exist"
+        mend = "relative paths start at the folder of the configuration file"
+        print(f"warning: {Problem(str(path), 1, 'file_sd', f'{pattern}: {what}', mend)}", file=sys.stderr)
     problems = files.problems()
     problems += [
         Problem(str(path), 1, "file_sd", f"the name {d.name} of {d.url} is taken", "rename it") for d in doubles

@@ -31,6 +31,7 @@ class TargetFiles:
     def __init__(self, config: ExporterConfig, previous: "TargetFiles | None" = None) -> None:
         self._config = config
         self._files: dict[tuple[str, Path], _File] = {}
+        self._unmatched: list[Path] = previous.unmatched() if previous else []
         self._previous = previous._files if previous else {}
 
     def scan(self) -> list[Target]:
@@ -41,11 +42,12 @@ class TargetFiles:
             last_good = self._files.get(key) or self._carried(key)
             seen[key] = self._read(path, group, last_good)
         self._files, self._previous = seen, {}
+        self._note_unmatched()
         return [target for file in seen.values() for target in file.targets]
 
     def states(self) -> dict[str, bool]:
-        """Return for every pattern whether all its files are good."""
-        states = {str(pattern): True for group in self._config.file_sd for pattern in group.files}
+        """Return for every pattern whether all its files are good; a file named without wildcards must be there."""
+        states = {str(pattern): is_pattern(pattern) or pattern not in self._unmatched for pattern in self._patterns()}
         for (pattern, _), file in self._files.items():
             states[pattern] = states.get(pattern, True) and not file.problems
         return states
@@ -53,6 +55,21 @@ class TargetFiles:
     def problems(self) -> list[Problem]:
         """Return everything that is wrong with the files."""
         return [problem for file in self._files.values() for problem in file.problems]
+
+    def unmatched(self) -> list[Path]:
+        """Return the patterns that no file fits."""
+        return self._unmatched
+
+    def _patterns(self) -> Iterator[Path]:
+        return (pattern for group in self._config.file_sd for pattern in group.files)
+
+    def _note_unmatched(self) -> None:
+        matched = {pattern for pattern, _ in self._files}
+        unmatched = [pattern for pattern in self._patterns() if str(pattern) not in matched]
+        for pattern in unmatched:
+            if pattern not in self._unmatched:
+                logger.warning("no target file fits the pattern", extra={"file": str(pattern)})
+        self._unmatched = unmatched
 
     def _carried(self, key: tuple[str, Path]) -> _File | None:
         """Take a file's last good targets over from before a reload, without believing that it is unchanged."""
@@ -87,6 +104,11 @@ class TargetFiles:
             extra = {"file": str(path), "problems": [str(problem) for problem in problems], "kept_targets": len(kept)}
             logger.error("target file cannot be used, its last good targets stay", extra=extra)
         return _File(None, kept, problems)
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether a path may stand for any number of files, none among them."""
+    return any(character in path.name for character in "*?[")
 
 
 def _content(path: Path, known: Signature | None) -> tuple[Signature, bytes | None]:

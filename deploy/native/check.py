@@ -51,6 +51,7 @@ def ours(etc: Path) -> list[tuple[str, list[str]]]:
 def _accepts(name: str, command: list[str], layout: Layout) -> bool:
     result = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
     print(f"{name}: {'valid' if result.returncode == 0 else 'refused'}", flush=True)
-    if result.returncode:
-        print(layout.in_users_terms(result.stdout + result.stderr).strip(), flush=True)
+    said = layout.in_users_terms(result.stdout + result.stderr).splitlines()
+    for line in said if result.returncode else (line for line in said if line.startswith("warning: ")):
+        print(line, flush=True)
     return result.returncode == 0

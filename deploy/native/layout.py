@@ -9,21 +9,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from contract.config import PATHS_START_AT
 from deploy.native.files import write_if_changed
 from deploy.native.profile import without_profile
 from deploy.native.translate import Translator
-from deploy.prepare import OWN_LIST, SECRETS, prepare
+from deploy.prepare import OWN_LIST, groups_of, prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECIAL = "#[]{}*?\"'\\$:&|<>`\n\t"
 """What YAML, file patterns or a shell would read as something else than a part of a path."""
 # (pattern below the repository, folder of the containers that it is mounted in)
 SOURCES = (
-    ("exporter/*.yaml", "lookout"),
-    ("auth_sidecar/*.yaml", "lookout"),
-    ("incident_desk/*.yaml", "lookout"),
-    ("rules/escalation.yaml", "lookout"),
-    ("targets/*", "lookout/targets"),
+    ("exporter/exporter.yaml", "lookout"),
+    ("auth_sidecar/sidecar.yaml", "lookout"),
+    ("auth_sidecar/roles.yaml", "lookout"),
+    ("incident_desk/desk.yaml", "lookout"),
     ("rules/prometheus.yml", "prometheus"),
     ("rules/generated/*.yaml", "prometheus/rules"),
     ("alertmanager/generated/alertmanager.yml", "alertmanager"),
@@ -31,6 +31,12 @@ SOURCES = (
     ("dashboards/provisioning/*/*.yaml", "grafana/provisioning"),
     ("dashboards/generated/*.json", "grafana/dashboards"),
 )
+
+
+SECRET = re.compile(r"(?<![\w./-])secrets/")
+"""How our services' files name a secret of the checkout; a run hands these over together with the random ones."""
+KEPT_IN = {"LOOKOUT_AUDIT_FOLDER": "audit", "LOOKOUT_DESK_FOLDER": "incidents"}
+"""Folders of data by the variable that names them in a configuration file."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,10 @@ class Layout:
         written = set(self._copies())
         for target, source in self._copies().items():
             text = translate(source.read_text(encoding="utf-8"))
-            text = without_profile(text) if source.name == "prometheus.yml" else text
+            if target.parent == self.etc / "lookout":
+                text = self._in_place(text, source.parent)
+            elif source.name == "prometheus.yml":
+                text = without_profile(text)
             write_if_changed(target, text, mode=_mode(source))
         for old in set(_files(self.etc)) - written:
             old.unlink()
@@ -80,11 +89,16 @@ class Layout:
         """Return a message about copies with the names of the files that they are copies of."""
         names = {str(copy): source for copy, source in self._copies().items()}
         pattern = re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))))
-        return pattern.sub(lambda match: self._name(names[match[0]]), text)
+        told = pattern.sub(lambda match: str(names[match[0]]), text)
+        secrets = f"{self.etc / 'lookout' / 'secrets'}/"
+        return told.replace(secrets, "secrets/").replace(f"{self.secrets}/", "secrets/").replace(f"{self.root}/", "")
 
-    def _name(self, source: Path) -> str:
-        """Return a source as the user would write it."""
-        return str(source.relative_to(self.root) if source.is_relative_to(self.root) else source)
+    def _in_place(self, text: str, folder: Path) -> str:
+        """Make the paths in one of our services' files mean the same as in its own folder; lines keep their numbers."""
+        text = SECRET.sub(f"{self.etc / 'lookout' / 'secrets'}/", text)
+        for variable, name in KEPT_IN.items():
+            text = re.sub(rf"\$\{{{variable}(:-[^}}]*)?\}}", str(self.data / name), text)
+        return f"{text.rstrip()}\n{PATHS_START_AT}{folder}\n"
 
     def _copies(self) -> dict[Path, Path]:
         """Return every copy with its source."""
@@ -96,7 +110,7 @@ class Layout:
         for secret in sorted(self.secrets.iterdir()):
             if secret.name != OWN_LIST:
                 found[self.etc / "lookout" / "secrets" / secret.name] = secret
-                if secret.name not in SECRETS or "notify" in SECRETS[secret.name].groups:
+                if "notify" in groups_of(secret.name):
                     found[self.etc / "alertmanager" / "secrets" / secret.name] = secret
         return found
 

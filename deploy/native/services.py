@@ -145,7 +145,7 @@ class Table:
             endpoints=("sidecar", "sidecar_admin"),
             reload=Post(self.url("sidecar_admin", "/-/reload")),
             checks=True,
-            config=(file, file.with_name("roles.yaml")),
+            config=(file, self._layout.root / "auth_sidecar" / "roles.yaml"),
             environ={"LOOKOUT_AUDIT_FOLDER": self._data("audit")},
         )
 
@@ -170,7 +170,7 @@ class Table:
             endpoints=("incident_desk",),
             reload=Post(self.url("incident_desk", "/-/reload")),
             checks=True,
-            config=(file, file.with_name("escalation.yaml")),
+            config=(file, self._layout.root / "rules" / "escalation.yaml"),
             environ={"LOOKOUT_DESK_FOLDER": self._data("incidents")},
         )
 

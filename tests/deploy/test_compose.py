@@ -1,5 +1,6 @@
 """The compose file keeps what it promises: pinned, healthy, unprivileged, bounded, on loopback, with its state kept."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,21 @@ def test_what_comes_from_the_repository_is_there_and_read_only(name: str) -> Non
         if source.startswith("."):
             assert mode == "ro", target
             assert (ROOT / source).exists(), f"{source}: Docker would make an empty folder of it"
+
+
+@pytest.mark.parametrize("name", ["exporter", "sidecar", "incident-desk"])
+def test_what_lies_beside_a_configuration_file_is_in_the_container_too(name: str) -> None:
+    (option,) = [word for word in SERVICES[name]["command"] if word.startswith("--config=")]
+    file = Path(option.removeprefix("--config="))
+    folders = {target: ROOT / source for source, target, _ in mounts(name) if source.startswith(".")}
+    config = folders[str(file.parent)] / file.name
+    assert config.is_file()
+    # Paths out of the folder lead to the same files as in the checkout, secrets to where they are handed over.
+    for beside in re.findall(r"\.\./[\w./-]+", config.read_text(encoding="utf-8")):
+        place = Path(os.path.normpath(file.parent / beside))
+        assert folders[str(place.parent)] / place.name == Path(os.path.normpath(config.parent / beside))
+    (secrets,) = [target for source, target, _ in mounts(name) if source.startswith("secrets-")]
+    assert Path(secrets) == file.parent.parent / "secrets"
 
 
 @pytest.mark.parametrize("name", RUNNING)

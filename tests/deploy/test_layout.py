@@ -47,7 +47,6 @@ def test_every_configuration_file_is_copied(tmp_path: Path) -> None:
         "lookout/sidecar.yaml",
         "lookout/roles.yaml",
         "lookout/desk.yaml",
-        "lookout/escalation.yaml",
         "lookout/secrets/audit_key",
         "lookout/secrets/sidecar_admin_token",
         "prometheus/prometheus.yml",
@@ -94,12 +93,31 @@ def test_file_that_is_gone_from_the_repository_goes_from_the_copies(tmp_path: Pa
     assert "prometheus/rules/old.yaml" not in texts(made.etc)
 
 
-def test_file_sd_targets_are_copied_with_their_folders(tmp_path: Path, repository: Path) -> None:
-    (repository / "targets").mkdir()
-    (repository / "targets/mine.yaml").write_text("- targets: ['agents:9830']\n", encoding="utf-8")
+def test_copy_says_where_its_paths_start_and_keeps_its_lines(tmp_path: Path, repository: Path) -> None:
     made = layout(tmp_path, repository)
-    made.write(MOVED)
-    assert texts(made.etc)["lookout/targets/mine.yaml"] == f"- targets: ['127.0.0.1:{MOVED['LOOKOUT_AGENTS_PORT']}']\n"
+    made.write({})
+    original = (repository / "exporter/exporter.yaml").read_text(encoding="utf-8").rstrip().splitlines()
+    *lines, last = texts(made.etc)["lookout/exporter.yaml"].splitlines()
+    assert last == f"# relative paths start at: {repository / 'exporter'}"
+    assert len(lines) == len(original)
+
+
+def test_secrets_of_the_checkout_are_named_where_they_are_handed_over(tmp_path: Path, repository: Path) -> None:
+    file = repository / "exporter/exporter.yaml"
+    file.write_text("credentials:\n  a: {token_file: secrets/a}\n  b: {token_file: my/secrets/b}\n", encoding="utf-8")
+    made = layout(tmp_path, repository)
+    made.write({})
+    text = texts(made.etc)["lookout/exporter.yaml"]
+    assert f"token_file: {made.etc}/lookout/secrets/a}}" in text
+    assert "token_file: my/secrets/b}" in text
+    assert made.in_users_terms(f"secret file {made.etc}/lookout/secrets/a: gone") == "secret file secrets/a: gone"
+
+
+def test_a_copy_read_by_hand_names_the_folders_of_the_run(tmp_path: Path) -> None:
+    made = layout(tmp_path)
+    made.write({})
+    assert f"folder: {made.data / 'audit'}\n" in texts(made.etc)["lookout/sidecar.yaml"]
+    assert f"database: {made.data / 'incidents'}/incidents.db\n" in texts(made.etc)["lookout/desk.yaml"]
 
 
 def test_copies_of_secrets_are_private_and_alertmanager_sees_only_its_own(tmp_path: Path, repository: Path) -> None:

@@ -119,6 +119,15 @@ def test_own_secret_of_another_name_reaches_receivers_and_exporter_but_not_the_s
     assert has_it == {"notify", "clients"}
 
 
+@pytest.mark.parametrize(("name", "group"), [("sidecar_tls_key", "sidecar"), ("acknowledge_token", "desk")])
+def test_own_secret_of_the_sidecar_or_the_desk_reaches_it_alone(
+    tmp_path: Path, own: Path, name: str, group: str
+) -> None:
+    (own / name).write_text("mine", encoding="utf-8")
+    prepare(tmp_path / "s", own, split=True)
+    assert [g for g in GROUPS if name in values(tmp_path / "s" / g)] == [group]
+
+
 def test_command_line_prints_names_and_never_values(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--secrets", str(tmp_path / "s")]) == 0
     printed = capsys.readouterr().out

@@ -17,9 +17,11 @@ FIRST_SECONDS, SECOND_SECONDS = 2, 10
 
 def hurry(layout: Layout) -> None:
     """Let stages come after seconds instead of minutes."""
-    stages = layout.etc / "lookout/escalation.yaml"
-    text = stages.read_text().replace("after: 15m", f"after: {FIRST_SECONDS}s")
+    text = (layout.root / "rules/escalation.yaml").read_text().replace("after: 15m", f"after: {FIRST_SECONDS}s")
+    stages = layout.state / "escalation.yaml"
     stages.write_text(text.replace("after: 45m", f"after: {SECOND_SECONDS}s"))
+    desk = layout.etc / "lookout/desk.yaml"
+    desk.write_text(desk.read_text().replace("../rules/escalation.yaml", str(stages)))
     routes = layout.etc / "alertmanager/alertmanager.yml"
     routes.write_text(re.sub(r"group_interval: \w+", "group_interval: 1s", routes.read_text()))
 

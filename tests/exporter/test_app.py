@@ -318,6 +318,21 @@ async def test_target_files_are_watched(tmp_path: Path, around: World, monkeypat
         assert found["mcp_agent_up"] == {("planner", "found"): 1}
 
 
+async def test_target_file_that_is_named_must_be_there_and_a_pattern_may_fit_none(
+    tmp_path: Path, around: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.service.RESCAN_SECONDS", 0.05)
+    named, pattern = tmp_path / "targets.json", tmp_path / "targets" / "*.json"
+    config = around.config(file_sd=[{"files": ["targets.json", "targets/*.json"]}])
+    async with running(tmp_path / "exporter.yaml", config) as started:
+        found = samples((await started.text("/metrics")).encode())
+        assert found["mcp_target_file_up"] == {(str(named),): 0, (str(pattern),): 1}
+        named.write_text("[]")
+        await until(lambda: all(started.exporter.target_files.states().values()))
+    said = [vars(record)["file"] for record in caplog.records if "no target file" in record.message]
+    assert said == [str(named), str(pattern)]
+
+
 async def test_agent_of_a_file_whose_name_is_taken_is_logged_and_not_probed(
     tmp_path: Path, around: World, caplog: pytest.LogCaptureFixture
 ) -> None:

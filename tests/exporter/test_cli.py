@@ -136,6 +136,17 @@ async def test_check_reads_target_files_too(write: Write) -> None:
     assert f"{file}:1: file_sd: the name a of http://b:1/mcp is taken (rename it)" in err
 
 
+async def test_check_warns_of_target_files_that_are_not_there(write: Write, tmp_path: Path) -> None:
+    file = write("exporter.yaml", GOOD + "file_sd: [{files: [tragets/*.json, targets.yaml]}]\n")
+    code, out, err = await command("--config", file, "--check")
+    assert (code, out) == (0, f"{file}: good, 1 agent\n")
+    mend = "(relative paths start at the folder of the configuration file)"
+    assert err.splitlines() == [
+        f"warning: {file}:1: file_sd: {tmp_path}/tragets/*.json: no file fits this pattern yet {mend}",
+        f"warning: {file}:1: file_sd: {tmp_path}/targets.yaml: the file does not exist {mend}",
+    ]
+
+
 async def test_missing_file_ends_with_code_2(tmp_path: Path) -> None:
     code, _, err = await command("--config", tmp_path / "none.yaml", "--check")
     assert code == 2
