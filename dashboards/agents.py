@@ -29,6 +29,7 @@ def board(limits: Limits) -> Board:
             Row([latency_heat(), probe_latency().sized(12), slowest(limits), probe_outcomes().sized(12)], "Probes"),
             Row([inventory(), drift(), eras()], "Versions and tools"),
         ],
+        marked='component="agents"',
     )
 
 

@@ -1,12 +1,15 @@
 """Panels about alerts: what fires, since when, and who was told."""
 
 from dashboards.conventions import MEANING, Colour, NoData
-from dashboards.fields import Column
+from dashboards.fields import NOTHING, Column
 from dashboards.limits import Limits
 from dashboards.panels import About, Empty, Panel, number, rows, stack
-from dashboards.queries import FIRING, RULES_ARE_EVALUATED, SUBJECTS, Query, first_label
+from dashboards.queries import FIRING, HEARTBEAT, RULES_ARE_EVALUATED, SUBJECTS, Query, first_label, narrowed
 
 SEVERITIES = ("critical", "major", "minor", "info")
+COLOURS = {**{word: MEANING[word] for word in SEVERITIES}, "unknown": Colour.UNKNOWN}
+LINE = "severity, alertname, resource, subject"
+"""Labels of which each combination is one alert to a reader: one line of the table, one in the counts."""
 
 
 def firing_count() -> Panel:
@@ -16,31 +19,50 @@ def firing_count() -> Panel:
         "Alerts that fire now, the Watchdog left out. Empty when the Watchdog does not fire: then no alert could.",
         NoData.RULES,
     )
-    query = Query(f"(sum({FIRING}) or vector(0)) and {RULES_ARE_EVALUATED}")
-    return number(about, query, unit="none", steps=[(1, Colour.BAD)])
+    return number(about, Query(count()), unit="none", steps=[(1, Colour.BAD)])
+
+
+def count(matchers: str = "") -> str:
+    """Return how many lines of the table of firing alerts there are; nothing where no rules are evaluated."""
+    lines = f"max by ({LINE}) ({first_label(narrowed(FIRING, matchers), 'subject', SUBJECTS)})"
+    return f"(count({lines}) or vector(0)) and {RULES_ARE_EVALUATED}"
+
+
+def starts(limits: Limits) -> str:
+    """Return when each firing alert began, as its messages say; Prometheus tells since when its condition is true."""
+    held = [
+        f'(ALERTS_FOR_STATE{{alertname=~"{"|".join(names)}"}} + {wait:g})' for wait, names in limits.waits().items()
+    ]
+    return f"({' or '.join([*held, 'ALERTS_FOR_STATE'])}) and ignoring (alertstate) {FIRING}"
 
 
 def firing_list(limits: Limits) -> Panel:
     """Which alerts fire, about what, since when, and who was told."""
     about = About(
         "What fires, since when, and who was told",
-        "Firing alerts, one a line. Since: when the condition became true. Told: the channels of the alert's policy.",
+        "Firing alerts, one a line. Since: when the alert began, as its messages say; its condition was true before, "
+        "for the waiting time of its policy. Told: the channels of the policy.",
         "No alert fires.",
         Empty.WHEN_HEALTHY,
     )
-    since = first_label(f"ALERTS_FOR_STATE and ignoring (alertstate) {FIRING}", "subject", SUBJECTS)
-    told = f'label_replace({since}, "told", "$1", "alertname", "(.+)")'
-    query = Query(f"1000 * max by (severity, alertname, resource, subject, told) ({told})")
+    told = f'label_replace({first_label(starts(limits), "subject", SUBJECTS)}, "told", "$1", "alertname", "(.+)")'
+    query = Query(f"1000 * max by ({LINE}, told) ({told}) or {_silence_means_nothing()}")
     columns = [
-        Column("severity", "Severity", colours={word: MEANING[word] for word in SEVERITIES}, width=80),
-        Column("alertname", "Alert", width=180),
+        Column("severity", "Severity", colours=COLOURS, width=72),
+        Column("alertname", "Alert", width=165),
         Column("subject", "About"),
-        Column("resource", "Resource", width=85),
-        Column("Value", "Since", unit="dateTimeFromNow", width=150),
+        Column("Value", "Since", unit="dateTimeFromNow", texts={"0": NOTHING}, width=135),
         Column("told", "Told", texts=limits.channels()),
+        Column("resource", "Resource", width=85),
     ]
     # By the alphabet critical comes first, minor last.
     return rows(about, columns, query, sort_by="Severity", descending=False)
+
+
+def _silence_means_nothing() -> str:
+    """Return a line that says so where no rules are evaluated: an empty table would read as good news."""
+    named = f'label_replace(0 * absent(max({HEARTBEAT})), "alertname", "Rules are not evaluated", "", "")'
+    return f'label_replace({named}, "severity", "unknown", "", "")'
 
 
 def firing_history() -> Panel:

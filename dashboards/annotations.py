@@ -7,7 +7,7 @@ from typing import Any
 from grafana_foundation_sdk.models import dashboard as models
 
 from dashboards.conventions import Colour, datasource
-from dashboards.queries import FIRING, SUBJECTS, first_label
+from dashboards.queries import FIRING, SUBJECTS, first_label, narrowed
 
 STEP = "15s"
 """How finely time is searched for marks: as often as Prometheus evaluates; Grafana's own step is a minute."""
@@ -16,61 +16,55 @@ STEP = "15s"
 class PrometheusAnnotation(models.AnnotationQuery):
     """An annotation of Grafana's Prometheus data source, whose own fields the SDK's model lacks."""
 
-    def __init__(self, name: str, colour: Colour, expr: str, extra: Mapping[str, Any]) -> None:
-        super().__init__(name=name, datasource=datasource(), icon_color=colour.value, expr=expr)
-        self._extra = extra
+    def __init__(self, name: str, colour: Colour, expr: str, texts: Mapping[str, Any], *, is_on: bool) -> None:
+        super().__init__(name=name, datasource=datasource(), enable=is_on, icon_color=colour.value, expr=expr)
+        self._extra = {**texts, "step": STEP}
 
     def to_json(self) -> dict[str, object]:
         """Return what the SDK writes, and the data source's own fields."""
         return {**super().to_json(), **self._extra}
 
 
-def common() -> list[models.AnnotationQuery]:
-    """Return the annotations of every dashboard."""
-    return [alerts("fired", Colour.BAD), alerts("resolved", Colour.GOOD), reloads(), demo_faults()]
+def of(marked: str) -> list[models.AnnotationQuery]:
+    """Return the annotations of a dashboard. `marked` are matchers of the alerts that it is about: their starts are on.
+
+    Everything else is off until somebody wants it: after some events lines would bury the data.
+    """
+    firing = narrowed(FIRING, marked)
+    return [alerts("fired", firing, is_on=bool(marked)), alerts("resolved", firing, is_on=False), reloads(), faults()]
 
 
-def alerts(turn: str, colour: Colour) -> models.AnnotationQuery:
+def alerts(turn: str, firing: str, *, is_on: bool) -> models.AnnotationQuery:
     """Mark when alerts fired or were resolved: lines, because the shade of a long alert would lie on every graph."""
-    firing = f"max by (alertname, severity, component, subject) ({first_label(FIRING, 'subject', SUBJECTS)})"
-    return PrometheusAnnotation(
-        f"Alerts {turn}",
-        colour,
-        _begins(firing) if turn == "fired" else _ends(firing),
-        {
-            "titleFormat": f"{{{{alertname}}}} {turn}",
-            "textFormat": "{{severity}}: {{subject}}",
-            "tagKeys": "severity,component",
-            "step": STEP,
-        },
-    )
+    state = f"max by (alertname, severity, component, subject) ({first_label(firing, 'subject', SUBJECTS)})"
+    begins = turn == "fired"
+    texts = {
+        "titleFormat": f"{{{{alertname}}}} {turn}",
+        "textFormat": "{{severity}}: {{subject}}",
+        "tagKeys": "severity,component",
+    }
+    colour, expr = (Colour.BAD, _begins(state)) if begins else (Colour.GOOD, _ends(state))
+    return PrometheusAnnotation(turn.capitalize(), colour, expr, texts, is_on=is_on)
 
 
 def reloads() -> models.AnnotationQuery:
-    """Mark each reading of a configuration; the sample's value is its time, in milliseconds as Grafana wants."""
-    return PrometheusAnnotation(
-        "Configuration reloads",
-        Colour.NEUTRAL,
-        "1000 * max by (service) (mcp_config_last_reload_success_timestamp_seconds)",
-        {"titleFormat": "{{service}} read its configuration", "useValueForTime": True},
-    )
+    """Mark when services read their configuration."""
+    read = "max by (service) (mcp_config_last_reload_success_timestamp_seconds{})"
+    expr = f"{read.format('')} unless ({read.format(' offset $__interval')} == {read.format('')})"
+    texts = {"titleFormat": "{{service}} read its configuration"}
+    return PrometheusAnnotation("Reloads", Colour.NEUTRAL, expr, texts, is_on=False)
 
 
-def demo_faults() -> models.AnnotationQuery:
+def faults() -> models.AnnotationQuery:
     """Mark when the demo was broken on purpose, and when it was healed."""
     broken = "max by (fault) (mcp_demo_fault_active) == 1"
     turns = {"broken": _begins(f"({broken})"), "healed": _ends(f"({broken})")}
     marked = (f'label_replace({expr}, "turn", "{turn}", "", "")' for turn, expr in turns.items())
-    return PrometheusAnnotation(
-        "Demo faults",
-        Colour.WARNING,
-        " or ".join(marked),
-        {
-            "titleFormat": "Demo {{turn}}: {{fault}}",
-            "textFormat": "On purpose, by make demo-break and demo-heal.",
-            "step": STEP,
-        },
-    )
+    texts = {
+        "titleFormat": "Demo {{turn}}: {{fault}}",
+        "textFormat": "On purpose, by make demo-break and demo-heal.",
+    }
+    return PrometheusAnnotation("Demo", Colour.WARNING, " or ".join(marked), texts, is_on=True)
 
 
 def _begins(state: str) -> str:

@@ -23,6 +23,7 @@ def board() -> Board:
             Row([events(), completeness(), growth(), heads()], "Chain"),
             Row([encryption(), keys()], "Encryption"),
         ],
+        marked='component="security"',
     )
 
 

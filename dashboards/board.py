@@ -32,6 +32,8 @@ class Board:
     description: str
     filters: Sequence[variables.Variable]
     rows: Sequence[Row]
+    marked: str = ""
+    """Matchers of the alerts whose starts are marked on the time axes from the beginning."""
 
     @property
     def uid(self) -> str:
@@ -45,7 +47,7 @@ def render(board: Board) -> str:
     Raises ValueError when panels do not fill whole lines of the grid or share a title.
     """
     builder = builders.Dashboard(board.title).uid(board.uid).description(board.description).tags([TAG]).readonly()
-    builder.time("now-1h", "now").refresh("30s").timezone("browser").tooltip(models.DashboardCursorSync.CROSSHAIR)
+    builder.time("now-30m", "now").refresh("30s").timezone("browser").tooltip(models.DashboardCursorSync.CROSSHAIR)
     builder.link(_siblings())
     for variable in (variables.data_source(), *board.filters):
         builder.with_variable(variable)
@@ -53,7 +55,7 @@ def render(board: Board) -> str:
     for built in (model.templating.list_val if model.templating else None) or ():
         built.auto = built.auto_min = built.auto_count = None  # of intervals, which none of these is
     model.panels = list(_placed(board))
-    model.annotations = models.AnnotationContainer(annotations.common())
+    model.annotations = models.AnnotationContainer(annotations.of(board.marked))
     return json.dumps(model, cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

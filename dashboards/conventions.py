@@ -89,10 +89,10 @@ TYPES: Mapping[str, str] = dict(
 class NoData(StrEnum):
     """Why a panel is empty, and where to look."""
 
-    EXPORTER = "No samples from the exporter: is its target up in Prometheus, and are agents configured?"
-    WORKFLOWS = "No samples of workflows: is a workflow source configured and reachable?"
-    SIDECAR = "No samples from the auth sidecar: is its target up, and has it seen requests?"
-    NODE = "No samples from node_exporter: is its target up in Prometheus?"
-    PROMETHEUS = "No samples of Prometheus itself: is the job prometheus scraped?"
-    ALERTMANAGER = "No samples from Alertmanager: is its target up in Prometheus?"
-    RULES = "The Watchdog does not fire: Prometheus evaluates no rules, so silence means nothing."
+    EXPORTER = "Nothing from the exporter yet. After two minutes: is its target up, and are agents configured?"
+    WORKFLOWS = "Nothing of workflows yet. After two minutes: is a workflow source configured and reachable?"
+    SIDECAR = "Nothing from the auth sidecar yet. After two minutes: is its target up, and has it seen requests?"
+    NODE = "Nothing from node_exporter yet. After two minutes: is its target up in Prometheus?"
+    PROMETHEUS = "Nothing of Prometheus itself yet. After two minutes: is the job prometheus scraped?"
+    ALERTMANAGER = "Nothing from Alertmanager yet. After two minutes: is its target up in Prometheus?"
+    RULES = "The Watchdog does not fire: Prometheus evaluates no rules (yet), so silence means nothing."

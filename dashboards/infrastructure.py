@@ -27,6 +27,7 @@ def board(limits: Limits) -> Board:
             Row([network(), network_errors()], "Network"),
             Row([service_processor(), service_memory(), service_files()], "Services"),
         ],
+        marked='component="infrastructure"',
     )
 
 

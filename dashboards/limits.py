@@ -79,6 +79,14 @@ class Limits:
         except LimitError:
             return None
 
+    def waits(self) -> dict[float, list[str]]:
+        """Return the alerts whose condition has to be true for a time before they fire, by its seconds."""
+        found: dict[float, list[str]] = {}
+        for policy in self.pack:
+            if policy.terms.for_:
+                found.setdefault(policy.terms.for_, []).append(policy.alert)
+        return dict(sorted(found.items()))
+
     def channels(self) -> dict[str, str]:
         """Return who is told, by alert."""
         return {policy.alert: ", ".join(policy.terms.channels) or "nobody" for policy in self.pack}

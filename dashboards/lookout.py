@@ -27,6 +27,7 @@ def board(limits: Limits) -> Board:
             Row([spans().sized(24)], "Traces"),
             Row([configurations(), target_files(), versions(), workers(), deaths()], "Configurations and versions"),
         ],
+        marked='component="lookout"',
     )
 
 

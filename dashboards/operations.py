@@ -34,6 +34,7 @@ def board(limits: Limits) -> Board:
             Row([by_tool(), tool_error_share(limits), tool_latency(), slowest_tools()], "Tools"),
             Row([rate_by_type().sized(8), errors(limits), protocols()], "Agent types and protocols"),
         ],
+        marked='component="agents"',
     )
 
 

@@ -35,6 +35,7 @@ def board(limits: Limits) -> Board:
             Row([operations.rate_by_type(), operations.errors(limits), operations.overall_latency()], "MCP operations"),
             Row(_below(limits), "Infrastructure and notifications"),
         ],
+        marked='severity="critical"',
     )
 
 

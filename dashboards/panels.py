@@ -102,29 +102,26 @@ def number(
     base: Colour = Colour.GOOD,
     decimals: int | None = None,
 ) -> Panel:
-    """One number now, its recent course behind it; coloured by an alert's limit or by steps, where there are any."""
-    builder = _start(stat.Panel(), about, [_until_now(query)], unit).mappings([_absence(about)])
-    _explain(builder, about)
+    """One number now, coloured by an alert's limit or by steps, where there are any.
+
+    Asked at the same moment as the table beside it, which it would contradict if it were the end of a course.
+    """
+    builder = _start_now(about, query, unit).mappings([_absence(about)])
     if decimals is not None:
         builder.decimals(decimals)
     steps, base = (limit.steps, limit.base) if limit else (steps, base)
     builder.thresholds(fields.thresholds(steps, base if steps else Colour.NEUTRAL))
     builder.color_scheme(fields.colour_by(ColourMode.THRESHOLDS))
     builder.color_mode(shapes.BigValueColorMode.BACKGROUND if steps else shapes.BigValueColorMode.VALUE)
-    builder.reduce_options(common.ReduceDataOptions().calcs(["last"]))
-    builder.graph_mode(shapes.BigValueGraphMode.AREA).text_mode(shapes.BigValueTextMode.VALUE)
+    builder.text_mode(shapes.BigValueTextMode.VALUE)
     return Panel(about, builder.build(), width=4, height=4)
 
 
 def state(about: About, query: Query, texts: Mapping[str, tuple[str, Colour]]) -> Panel:
     """One state now, as a word in its colour."""
-    builder = _start(stat.Panel(), about, [_until_now(query)], "none").mappings(
-        [*fields.value_texts(texts), _absence(about)]
-    )
-    _explain(builder, about)
+    builder = _start_now(about, query, "none").mappings([*fields.value_texts(texts), _absence(about)])
     builder.thresholds(fields.thresholds((), Colour.UNKNOWN)).color_scheme(fields.colour_by(ColourMode.THRESHOLDS))
-    builder.color_mode(shapes.BigValueColorMode.BACKGROUND).graph_mode(shapes.BigValueGraphMode.NONE)
-    builder.reduce_options(common.ReduceDataOptions().calcs(["last"]))
+    builder.color_mode(shapes.BigValueColorMode.BACKGROUND)
     return Panel(about, builder.build(), width=4, height=4)
 
 
@@ -249,21 +246,20 @@ def _start(builder: B, about: About, queries: Sequence[Query], unit: str) -> B:
     return builder
 
 
-def _until_now(query: Query) -> Query:
-    """Return the query with a course up to now: an ended series would show its last value, as if still true."""
-    return replace(query, expr=f"max({query.expr}) or vector(NaN)")
+def _start_now(about: About, query: Query, unit: str) -> stat.Panel:
+    """Return a single value of this moment; where there is none, NaN, which the panel shows as a word."""
+    asked = replace(query, expr=f"max({query.expr}) or vector(NaN)")
+    builder = _start(stat.Panel(), about, [], unit).with_target(_target(asked, 0).instant())
+    builder.graph_mode(shapes.BigValueGraphMode.NONE).reduce_options(common.ReduceDataOptions().calcs(["last"]))
+    # Beside a single value stands why it may be missing, because in its place there is room for a word only.
+    told = f"{about.description} Shows “{about.absent}” without data: {about.no_data}"
+    return builder.no_value(about.absent).description(told)
 
 
 def _absence(about: About) -> models.SpecialValueMap:
     """Return what is shown where there is no value: never the colour of health."""
     colour = Colour.GOOD if about.may_be_empty is Empty.WHEN_HEALTHY else Colour.UNKNOWN
     return fields.absent(about.absent, colour)
-
-
-def _explain(builder: stat.Panel, about: About) -> None:
-    """Say beside a single value why it may be missing, because in its place there is room for a word only."""
-    told = f"{about.description} Shows “{about.absent}” without data: {about.no_data}"
-    builder.no_value(about.absent).description(told)
 
 
 def _target(query: Query, index: int) -> prometheus.Dataquery:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 AGENTS = 'agent_type=~"$agent_type"'
 ONE_AGENT = 'agent_type=~"$agent_type", agent=~"$agent"'
 FIRING = 'ALERTS{alertstate="firing", alertname!="Watchdog"}'
-RULES_ARE_EVALUATED = 'on () ALERTS{alertname="Watchdog", alertstate="firing"}'
+HEARTBEAT = 'ALERTS{alertname="Watchdog", alertstate="firing"}'
+RULES_ARE_EVALUATED = f"on () {HEARTBEAT}"
 TRACED = frozenset({
     "mcp_server_operation_duration_seconds", "mcp_auth_decision_duration_seconds", "mcp_agent_probe_latency_seconds",
 })  # fmt: skip
@@ -61,7 +62,9 @@ def first_label(expr: str, target: str, labels: Iterable[str]) -> str:
 
 
 def narrowed(selector: str, matchers: str) -> str:
-    """Return the selector with further matchers."""
+    """Return the selector with further matchers, where there are any."""
+    if not matchers:
+        return selector
     name, _, rest = selector.partition("{")
     own = rest.removesuffix("}")
     return f"{name}{{{', '.join(part for part in (own, matchers) if part)}}}"

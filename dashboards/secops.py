@@ -1,15 +1,14 @@
 """SecOps: what fired and for how long, how long people took, and how much of the fleet is watched."""
 
 from dashboards import incidents
-from dashboards.alerts import SEVERITIES, firing_count, firing_history, firing_list, notifications
+from dashboards.alerts import SEVERITIES, count, firing_count, firing_history, firing_list, notifications, starts
 from dashboards.board import Board, Row
 from dashboards.conventions import MEANING, Colour, NoData
 from dashboards.fields import Column
 from dashboards.limits import Limits
 from dashboards.panels import About, Empty, Panel, number, rows, state
-from dashboards.queries import FIRING, Query
+from dashboards.queries import FIRING, HEARTBEAT, Query
 
-SECURITY = FIRING.replace("{", '{component="security", ')
 FRESH_SECONDS = 300
 
 
@@ -21,7 +20,7 @@ def board(limits: Limits) -> Board:
         description="What fires and fired, how long people took to detect, acknowledge and resolve, and coverage.",
         filters=[],
         rows=[
-            Row([firing_count(), security_alerts(), longest(), coverage(), rules_loaded(), incident_desk()]),
+            Row([firing_count(), security_alerts(), longest(limits), coverage(), rules_loaded(), incident_desk()]),
             Row([firing_list(limits)], "Open"),
             Row([fired(), firing_history().sized(7), notifications().sized(7)], "Past"),
             Row(_incidents(), "Incidents"),
@@ -52,19 +51,18 @@ def security_alerts() -> Panel:
         "Alerts of the component security that fire now. Empty when the Watchdog does not fire.",
         NoData.RULES,
     )
-    query = Query(f'(sum({SECURITY}) or vector(0)) and on () ALERTS{{alertname="Watchdog", alertstate="firing"}}')
-    return number(about, query, unit="none", steps=[(1, Colour.BAD)])
+    return number(about, Query(count('component="security"')), unit="none", steps=[(1, Colour.BAD)])
 
 
-def longest() -> Panel:
-    """How long something has been wrong."""
+def longest(limits: Limits) -> Panel:
+    """How long people have been told that something is wrong."""
     about = About(
         "Open longest",
-        "Time since the condition of the alert that fires longest became true.",
+        "Time since the alert that fires longest began, as its messages say.",
         "No alert fires.",
         Empty.WHEN_HEALTHY,
     )
-    return number(about, Query(f"time() - min(ALERTS_FOR_STATE and ignoring (alertstate) {FIRING})"), unit="s")
+    return number(about, Query(f"time() - min({starts(limits)})"), unit="s")
 
 
 def coverage() -> Panel:
@@ -107,7 +105,7 @@ def fired() -> Panel:
         Empty.WHEN_HEALTHY,
     )
     rounds = f"count_over_time({FIRING}[$__range])"
-    evaluated = 'scalar(max(count_over_time(ALERTS{alertname="Watchdog", alertstate="firing"}[$__range])))'
+    evaluated = f"scalar(max(count_over_time({HEARTBEAT}[$__range])))"
     queries = [
         Query(f"count by (severity, alertname) ({rounds})"),
         Query(f"max by (severity, alertname) ({rounds}) / {evaluated}"),

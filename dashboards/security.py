@@ -31,6 +31,7 @@ def board(limits: Limits) -> Board:
             Row([lockouts(), refreshes(), key_ages()], "Lockouts and keys"),
             Row([decision_latency(), latency_by_mode(), decision_heat(), cache()], "Decisions"),
         ],
+        marked='component="security"',
     )
 
 

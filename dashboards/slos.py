@@ -26,6 +26,7 @@ def board(objectives: Mapping[str, Objective]) -> Board:
         description="Each objective: how much was good, how much error budget is left, how fast it burns.",
         filters=[],
         rows=[Row(list(_panels(name, objective)), _title(name)) for name, objective in objectives.items()],
+        marked='alertname=~".*Burn|Slo.*"',
     )
 
 

@@ -30,6 +30,7 @@ def board(limits: Limits) -> Board:
             Row([waits(), queue(limits), human_waits()], "Queue and people"),
             Row([sources()], "Sources"),
         ],
+        marked='component="workflows"',
     )
 
 

@@ -111,6 +111,8 @@ def _is_good(labels: Labels) -> bool:
 
 
 def _gauge(name: str, labels: Labels, is_broken: bool) -> float:
+    if name == "mcp_config_last_reload_success_timestamp_seconds":
+        return 1_764_000_000.0
     if "timestamp_seconds" in name:
         return time.time() - 5
     if name in FLAGS:

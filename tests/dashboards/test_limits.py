@@ -1,10 +1,13 @@
 """Limits come out of policies as they are written, whatever the kind of condition."""
 
+import re
 from pathlib import Path
 
 import promql_parser
 import pytest
 
+from dashboards.__main__ import POLICIES
+from dashboards.alerts import starts
 from dashboards.conventions import Colour
 from dashboards.limits import LimitError, Limits
 from dashboards.queries import first_label, narrowed
@@ -98,9 +101,20 @@ def test_channels_are_told_by_alert(tmp_path: Path) -> None:
     assert limits(tmp_path, "raw: up == 0").channels() == {"Tested": "slack"}
 
 
+def test_an_alert_began_when_its_condition_had_been_true_for_its_waiting_time() -> None:
+    query = starts(Limits(pack.read(POLICIES)))
+    waits: dict[str, float] = {}
+    for names, seconds in re.findall(r'ALERTS_FOR_STATE{alertname=~"([^"]+)"} \+ (\d+)\)', query):
+        waits.update(dict.fromkeys(names.split("|"), float(seconds)))
+
+    assert waits == {policy.alert: policy.terms.for_ for policy in pack.read(POLICIES) if policy.terms.for_}
+    assert " or ALERTS_FOR_STATE)" in query, "of all others the condition is the start"
+
+
 def test_matchers_are_added_to_bare_and_braced_selectors() -> None:
     assert narrowed("up", 'job="x"') == 'up{job="x"}'
     assert narrowed('up{instance="y"}', 'job="x"') == 'up{instance="y", job="x"}'
+    assert narrowed('up{instance="y"}', "") == 'up{instance="y"}'
 
 
 def test_the_most_telling_label_wins() -> None:

@@ -70,10 +70,22 @@ def test_lanes_of_states_wear_the_colours_of_the_states() -> None:
         assert {each["type"] for each in defaults["mappings"]} == {"value", "special"}
 
 
-def test_marks_are_lines_because_the_shade_of_a_long_alert_would_lie_on_every_graph() -> None:
-    for annotation in board("overview")["annotations"]["list"]:
-        is_moment = " unless (" in annotation["expr"] and annotation["step"] == "15s"
-        assert annotation.get("useValueForTime") or is_moment, annotation["name"]
+@pytest.mark.parametrize("name", NAMES)
+def test_marks_are_lines_because_the_shade_of_a_long_alert_would_lie_on_every_graph(name: str) -> None:
+    for annotation in board(name)["annotations"]["list"]:
+        assert " unless (" in annotation["expr"], annotation["name"]
+        assert annotation["step"] == "15s", annotation["name"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_starts_of_alerts_that_a_dashboard_is_about_are_marked_unasked(name: str) -> None:
+    """After some events lines would bury the data; SecOps tells of all alerts, in tables."""
+    marks = {each["name"]: each for each in board(name)["annotations"]["list"]}
+
+    wanted = {"Demo"} if name == "secops" else {"Demo", "Fired"}
+    assert {mark for mark, each in marks.items() if each["enable"]} == wanted
+    narrowed = {"overview": 'severity="critical"', "secops": "Watchdog", "slos": "alertname=~"}
+    assert narrowed.get(name, 'component="') in marks["Fired"]["expr"]
 
 
 def test_series_are_told_apart() -> None:
@@ -123,11 +135,13 @@ def test_critical_alerts_stand_first() -> None:
     assert sorted(["minor", "critical", "major"])[0] == "critical"
 
 
-def test_a_number_whose_series_has_ended_is_not_shown_as_if_it_were_still_true() -> None:
+def test_a_number_is_of_this_moment_as_the_table_beside_it() -> None:
+    """The last point of a course is up to a step old, and an ended series would show its last value for ever."""
     for panel in of_type("stat"):
         [target] = panel["targets"]
+        assert (target["instant"], target["range"]) == (True, False), panel["title"]
         assert target["expr"].endswith(" or vector(NaN)"), panel["title"]
-        assert panel["options"]["reduceOptions"]["calcs"] == ["last"], panel["title"]
+        assert panel["options"]["graphMode"] == "none", panel["title"]
 
 
 def test_pictures_of_the_guide_are_there_and_small() -> None:

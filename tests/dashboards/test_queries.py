@@ -32,7 +32,7 @@ DURATIONS = {"__rate_interval": "15s", "__range": "1m", "__interval": "1s"}
 WATCHDOG = {"alert": "Watchdog", "expr": "vector(1)", "labels": {"severity": "info", "component": "lookout"}}
 FIRING = [
     {"alert": "AgentDown", "expr": "mcp_agent_up == 0", "labels": {"severity": "critical", "component": "agents"}},
-    {"alert": "Blip", "expr": 'count_over_time(up{job="exporter"}[1m]) < 4', "labels": {"severity": "minor"}},
+    {"alert": "Blip", "expr": 'count_over_time(up{job="exporter"}[1m]) < 4', "labels": {"severity": "critical"}},
     {"alert": "SecurityBreach", "expr": "vector(11)", "labels": {"severity": "critical", "component": "security"}},
 ]
 
@@ -58,9 +58,10 @@ class Prometheus:
         async with self.session.get(f"{self.url}/-/ready") as response:
             return response.ok
 
-    async def until_scraped(self) -> None:
-        """Wait until every target was scraped often enough for rates, and the Watchdog fires."""
-        asked = f'min(count_over_time(up[1m])) >= {SCRAPES} and on () ALERTS{{alertname="Watchdog"}}'
+    async def until_scraped(self, *, has_heartbeat: bool) -> None:
+        """Wait until every target was scraped often enough for rates, and the Watchdog fires if there is one."""
+        asked = f"min(count_over_time(up[1m])) >= {SCRAPES}"
+        asked += ' and on () ALERTS{alertname="Watchdog"}' if has_heartbeat else ""
         async with asyncio.timeout(DEADLINE_SECONDS):
             while not (await self.is_ready() and await self.get("query", query=asked)):
                 await asyncio.sleep(0.2)
@@ -75,15 +76,17 @@ class Prometheus:
         return [each for each in found if any(not math.isnan(float(value)) for _, value in each["values"])]
 
 
-def rule_groups(*, is_broken: bool) -> list[dict[str, Any]]:
+def rule_groups(*, is_broken: bool, has_heartbeat: bool) -> list[dict[str, Any]]:
     """Return the recording rules, evaluated every second, and alerts that fire at once."""
     recording = slos.groups(slos.read(OBJECTIVES))
-    alerts = {"name": "alerts", "rules": [WATCHDOG, *(FIRING if is_broken else [])]}
-    return [{**group, "interval": "1s"} for group in (*recording, alerts)]
+    alerts = {"name": "alerts", "rules": [WATCHDOG] * has_heartbeat + (FIRING if is_broken else [])}
+    return [{**group, "interval": "1s"} for group in (*recording, alerts) if group["rules"]]
 
 
 @asynccontextmanager
-async def prometheus(release: Release, folder: Path, *, is_broken: bool) -> AsyncIterator[Prometheus]:
+async def prometheus(
+    release: Release, folder: Path, *, is_broken: bool, has_heartbeat: bool = True
+) -> AsyncIterator[Prometheus]:
     """Run a Prometheus that scrapes a synthetic system and itself."""
     async with system(is_broken=is_broken) as address, aiohttp.ClientSession() as session:
         own = folder / "own.json"
@@ -91,7 +94,8 @@ async def prometheus(release: Release, folder: Path, *, is_broken: bool) -> Asyn
             {"job_name": name, "static_configs": [{"targets": [address]}]} for name in ("exporter", "incident-desk")
         ]
         jobs.append({"job_name": "prometheus", "file_sd_configs": [{"files": [str(own)], "refresh_interval": "1s"}]})
-        (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": rule_groups(is_broken=is_broken)}))
+        groups = rule_groups(is_broken=is_broken, has_heartbeat=has_heartbeat)
+        (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": groups}))
         config = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
             "rule_files": ["rules.yaml"],
@@ -106,7 +110,7 @@ async def prometheus(release: Release, folder: Path, *, is_broken: bool) -> Asyn
         async with running(*command, "--web.listen-address=127.0.0.1:0", cwd=folder) as url:
             own.write_text(json.dumps([{"targets": [url.removeprefix("http://")]}]))
             started = Prometheus(url, session)
-            await started.until_scraped()
+            await started.until_scraped(has_heartbeat=has_heartbeat)
             yield started
 
 
@@ -140,6 +144,15 @@ async def test_in_a_broken_system_every_panel_shows_data(tmp_path: Path, release
         await check_legends(started)
         await check_variables(started)
         await check_annotations(started)
+        await check_counts(started)
+
+
+async def test_where_no_rules_are_evaluated_no_panel_says_that_nothing_fires(tmp_path: Path) -> None:
+    async with prometheus("new", tmp_path, is_broken=False, has_heartbeat=False) as started:
+        [line] = await started.answer(target_of("overview", "What fires, since when, and who was told"))
+        assert line["metric"] == {"severity": "unknown", "alertname": "Rules are not evaluated"}
+        for board_name, title in (("overview", "Alerts firing"), ("secops", "Security alerts firing")):
+            assert await started.answer(target_of(board_name, title)) == []
 
 
 async def check_legends(asked: Prometheus) -> None:
@@ -159,6 +172,21 @@ async def check_variables(asked: Prometheus) -> None:
             assert await asked.get(f"label/{found[2]}/values", **{"match[]": filled(found[1])}), variable["name"]
 
 
+def target_of(name: str, title: str) -> Target:
+    """Return the only query of a panel."""
+    [target] = [each for each in targets(name) if each.panel["title"] == title]
+    return target
+
+
+async def check_counts(asked: Prometheus) -> None:
+    """A count is the number of lines in the table beside it."""
+    [count] = await asked.answer(target_of("overview", "Alerts firing"))
+    lines = await asked.answer(target_of("overview", "What fires, since when, and who was told"))
+    assert int(count["value"][1]) == len(lines) > 1
+    [security] = await asked.answer(target_of("secops", "Security alerts firing"))
+    assert int(security["value"][1]) == sum(line["metric"]["alertname"] == "SecurityBreach" for line in lines)
+
+
 async def check_annotations(asked: Prometheus) -> None:
     """Every annotation has something to mark, and marks a moment: two samples in a row would be drawn as a region."""
     now = time.time()
@@ -166,6 +194,6 @@ async def check_annotations(asked: Prometheus) -> None:
         expr = filled(annotation["expr"], DURATIONS)
         found = await asked.get("query_range", query=expr, start=now - DEADLINE_SECONDS, end=now, step=1)
         assert found, annotation["name"]
-        for series in () if annotation.get("useValueForTime") else found:
+        for series in found:
             times = [when for when, _ in series["values"]]
             assert all(later - earlier > 1 for earlier, later in pairwise(times)), annotation["name"]
