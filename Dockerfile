@@ -25,9 +25,11 @@ RUN chmod -R go+rX . && /opt/lookout/bin/pip install --no-deps --editable . \
 FROM python:3.13.9-slim-trixie
 COPY --from=build /opt/lookout /opt/lookout
 COPY --from=build /app /app
-# Volumes take the owner of the folder they are first mounted on.
-RUN for folder in /var/lib/lookout/audit /var/lib/lookout/incidents /var/lib/lookout/idp /var/lib/lookout/sink /var/log/lookout \
-        /secrets/notify /secrets/sidecar /secrets/clients /secrets/desk; do install -d -m 700 -o 65534 -g 65534 "$folder"; done
+# Volumes take the owner of the folder they are first mounted on, and what lies in it.
+RUN for folder in /var/lib/lookout/audit /var/lib/lookout/sidecar /var/lib/lookout/incidents /var/lib/lookout/idp /var/lib/lookout/sink /var/log/lookout \
+        /secrets/notify /secrets/sidecar /secrets/clients /secrets/desk; do install -d -m 700 -o 65534 -g 65534 "$folder"; done \
+    && echo "[]" > /var/lib/lookout/sidecar/revocations.json \
+    && chown 65534:65534 /var/lib/lookout/sidecar/revocations.json && chmod 600 /var/lib/lookout/sidecar/revocations.json
 WORKDIR /app
 ENV PATH=/opt/lookout/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 65534:65534

@@ -105,8 +105,13 @@ class RevocationPages:
             return web.Response(status=415, text="send application/json\n")
         try:
             revocation = Revocation.model_validate(orjson.loads(await request.content.read(MAX_BYTES)))
-        except (ValueError, pydantic.ValidationError):
-            return web.Response(status=400, text="not a revocation; give token_id, subject or issued_before\n")
+        except pydantic.ValidationError as error:
+            said = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'it'}: {each['msg']}" for each in error.errors())
+            return web.Response(
+                status=400, text=f"not a revocation: {said} (keys: {', '.join(Revocation.model_fields)})\n"
+            )
+        except ValueError:
+            return web.Response(status=400, text="not JSON\n")
         try:
             self._revocations.add(revocation)
         except OSError as error:
@@ -119,4 +124,7 @@ class RevocationPages:
         is_written = await self._audit.append(AuditEvent.ADMIN, body)
         if self._spread and not await self._spread():
             return web.Response(status=500, text="revoked, but not every worker knows it yet\n")
-        return web.Response(status=201 if is_written else 500, text="revoked\n" if is_written else "not recorded\n")
+        if not is_written:
+            return web.Response(status=500, text="not recorded\n")
+        lasting = "" if self._revocations.are_kept else " until the next start, as revocations_file is not set"
+        return web.Response(status=201, text=f"revoked{lasting}\n")

@@ -26,19 +26,27 @@ from auth_sidecar.reseal import Reseal
 from contract.config import ConfigError, exit_with
 from contract.fields import parse_duration
 from contract.instruments import Instruments
+from contract.vocabulary import AuditEvent, AuthReason
 
 Series = tuple[tuple[str, str], ...]
 SCRAPED = ("mcp_audit_chain_length", "mcp_audit_chain_head")
 
 
 def main(arguments: list[str]) -> int:
-    """Run a command; 0 when all is well, 1 when the log is not what it should be, 3 when no witness could be asked."""
+    """Run a command; 0 when all is well, 1 when the log is not what it should be, 2 when there is no log.
+
+    3 when no witness could be asked.
+    """
     options = _parser().parse_args(arguments)
     try:
         config = load(options.config).config.sidecar
     except ConfigError as error:
         exit_with(error)
     audit = config.audit
+    if not any(audit_chain.segments(path) for path in audit_chain.chains(audit.folder).values()):
+        print(f"no audit log in {audit.folder}: is that audit.folder of the running sidecar?", file=sys.stderr)
+        if options.command != "verify" or not options.prometheus:
+            return 2
     sealers = [Sealer(file.read().encode()) for file in (audit.key_file, *audit.previous_key_files)]
     ring = build.key_ring(config, Instruments(CollectorRegistry(), "sidecar"))
     if options.command == "verify":
@@ -198,8 +206,10 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--range", default="15d", help="how far back Prometheus is asked")
     verify.add_argument("--selector", default="", help='label selector of this sidecar, such as {instance="a:9821"}')
     query = commands.add_parser("query", help="print records as JSON lines")
-    for name in ("actor", "reason", "event", "agent", "client"):
+    for name in ("actor", "agent", "client"):
         query.add_argument(f"--{name}")
+    query.add_argument("--reason", choices=[*AuthReason], metavar="REASON", help=f"one of {', '.join(AuthReason)}")
+    query.add_argument("--event", choices=[*AuditEvent], metavar="EVENT", help=f"one of {', '.join(AuditEvent)}")
     query.add_argument("--since", type=_time, help="moment (ISO 8601) or how long ago (2h)")
     query.add_argument("--until", type=_time)
     query.add_argument("--unseal", action="store_true", help="open what is sealed with the configured keys")

@@ -72,6 +72,11 @@ class Revocations:
         self.is_readable = file is None
         """False while the file cannot be read; nobody is let in then."""
 
+    @property
+    def are_kept(self) -> bool:
+        """Whether they outlast this process."""
+        return self._file is not None
+
     def is_revoked(self, principal: Principal) -> bool:
         """Whether a verified principal's credential has been taken back."""
         if not self._all:

@@ -35,7 +35,7 @@ SOURCES = (
 
 SECRET = re.compile(r"(?<![\w./-])secrets/")
 """How our services' files name a secret of the checkout; a run hands these over together with the random ones."""
-KEPT_IN = {"LOOKOUT_AUDIT_FOLDER": "audit", "LOOKOUT_DESK_FOLDER": "incidents"}
+KEPT_IN = {"LOOKOUT_AUDIT_FOLDER": "audit", "LOOKOUT_DESK_FOLDER": "incidents", "LOOKOUT_SIDECAR_FOLDER": "sidecar"}
 """Folders of data by the variable that names them in a configuration file."""
 
 
@@ -73,6 +73,7 @@ class Layout:
         """
         translate = self.translator(environ)
         changes = prepare(self.secrets, self.root / "secrets")
+        self._begin_revocations()
         written = set(self._copies())
         for target, source in self._copies().items():
             text = translate(source.read_text(encoding="utf-8"))
@@ -84,6 +85,13 @@ class Layout:
         for old in set(_files(self.etc)) - written:
             old.unlink()
         return changes
+
+    def _begin_revocations(self) -> None:
+        """Make the list of revocations, at the first start only: one that is lost must not become an empty one."""
+        folder = self.data / "sidecar"
+        if not folder.exists():
+            folder.mkdir(mode=0o700, parents=True)
+            write_if_changed(folder / "revocations.json", "[]\n", mode=0o600)
 
     def in_users_terms(self, text: str) -> str:
         """Return a message about copies with the names of the files that they are copies of."""

@@ -146,7 +146,6 @@ class Table:
             reload=Post(self.url("sidecar_admin", "/-/reload")),
             checks=True,
             config=(file, self._layout.root / "auth_sidecar" / "roles.yaml"),
-            environ={"LOOKOUT_AUDIT_FOLDER": self._data("audit")},
         )
 
     def _exporter(self) -> Service:
@@ -171,7 +170,6 @@ class Table:
             reload=Post(self.url("incident_desk", "/-/reload")),
             checks=True,
             config=(file, self._layout.root / "rules" / "escalation.yaml"),
-            environ={"LOOKOUT_DESK_FOLDER": self._data("incidents")},
         )
 
     def _prometheus(self) -> Service:

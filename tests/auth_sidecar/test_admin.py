@@ -93,6 +93,15 @@ async def test_the_whole_network_may_scrape_but_not_reload_or_revoke(tmp_path: P
             assert (await session.post("/-/reload", headers=token)).status == 200
             assert (await session.post("/-/revocations", json=revocation, headers=token)).status == 201
             assert await (await session.get("/-/revocations", headers=token)).json() == [revocation]
+            answer = await session.post("/-/revocations", json=revocation, headers=token)
+            assert await answer.text() == "revoked until the next start, as revocations_file is not set\n"
+            answer = await session.post("/-/revocations", json={**revocation, "reason": "left"}, headers=token)
+            assert answer.status == 400
+            assert "reason: Extra inputs are not permitted" in await answer.text()
+            assert await (await session.post("/-/revocations", json={}, headers=token)).text() == (
+                "not a revocation: it: Value error, a revocation of nothing; give token_id, subject or issued_before "
+                "(keys: token_id, subject, issuer, issued_before, until, note)\n"
+            )
     finally:
         await sidecar.close()
     assert records(tmp_path) == []

@@ -357,6 +357,10 @@ async def test_verify_and_query_on_the_command_line(
     segment.write_bytes(segment.read_bytes().replace(b"no_permission", b"no_permissiom"))
     assert main(["audit", "verify", *config]) == 1
     assert "record 3: its seal does not fit" in capsys.readouterr().out
+    segment.rename(tmp_path / "elsewhere")
+    for command in ("verify", "query", "reseal"):
+        assert await asyncio.to_thread(main, ["audit", command, *config]) == 2
+        assert f"no audit log in {tmp_path / 'audit'}" in capsys.readouterr().err
     words = ["audit", "verify", *config, "--prometheus", "http://127.0.0.1:1"]
     assert await asyncio.to_thread(main, words) == 3
 

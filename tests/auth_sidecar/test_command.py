@@ -27,6 +27,7 @@ SHIPPED = Path(__file__).resolve().parents[2] / "auth_sidecar"
 def test_the_shipped_configuration_is_fine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("sidecar.yaml", "roles.yaml"):
         shutil.copy(SHIPPED / name, tmp_path)
+    (tmp_path / "revocations.json").write_text("[]")
     (tmp_path / "secrets").mkdir()
     for name in ("audit_key", "sidecar_admin_token"):
         (tmp_path / "secrets" / name).write_text(KEY)

@@ -120,6 +120,20 @@ def test_a_copy_read_by_hand_names_the_folders_of_the_run(tmp_path: Path) -> Non
     assert f"database: {made.data / 'incidents'}/incidents.db\n" in texts(made.etc)["lookout/desk.yaml"]
 
 
+def test_revocations_begin_empty_once_and_are_not_made_anew_when_they_are_gone(tmp_path: Path) -> None:
+    made = layout(tmp_path)
+    made.write({})
+    file = made.data / "sidecar" / "revocations.json"
+    assert f"revocations_file: {file}\n" in texts(made.etc)["lookout/sidecar.yaml"]
+    assert file.read_text(encoding="utf-8") == "[]\n"
+    file.write_text('[{"subject": "planner"}]', encoding="utf-8")
+    made.write({})
+    assert "planner" in file.read_text(encoding="utf-8")
+    file.unlink()
+    made.write({})
+    assert not file.exists(), "the sidecar lets nobody in until somebody looks"
+
+
 def test_copies_of_secrets_are_private_and_alertmanager_sees_only_its_own(tmp_path: Path, repository: Path) -> None:
     made = layout(tmp_path, repository)
     made.write({})
