@@ -16,7 +16,7 @@ _NOT_INWARDS = frozenset({
     "host", "content-length", "expect", "forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "x-original-url",
     "x-original-uri", "x-rewrite-url", "x-http-method", "x-http-method-override", "x-method-override", "remote-user",
     "x-remote-user", "content-type", "content-encoding", "mcp-method", "mcp-name", "mcp-protocol-version",
-    "mcp-session-id",
+    "mcp-session-id", "last-event-id",
 })  # fmt: skip
 """What the sidecar says itself, and what makes some servers see another request than the one that was judged.
 

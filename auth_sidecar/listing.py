@@ -1,12 +1,16 @@
 """Lists show a caller only what it may use: the same decision as for calls, applied to what the server behind lists.
 
-A filtered list differs from caller to caller, so it must not stay `cacheScope: public` (MCP 2026-07-28, caching).
+What cannot be read in one way is not passed on: a list may be in there. A filtered list differs from caller to caller,
+so it must not stay `cacheScope: public` (MCP 2026-07-28, caching).
 """
 
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
+
+from auth_sidecar import strict_json
+from auth_sidecar.events import EventReader, TooLargeError, data_of, fields
 
 LISTS = {
     "tools/list": ("tools", "tools/call", "name"),
@@ -16,9 +20,12 @@ LISTS = {
 """Method -> where the entries are, which method uses one, and by which key."""
 RESUMED = "http/get"
 """A legacy GET stream; the answer to a list that was asked for before may come here (`Last-Event-ID`)."""
-_MARKS = tuple(f'"{section}"'.encode() for section, _, _ in LISTS.values())
 MAX_LIST_BYTES = 8 << 20
 """Largest answer that is filtered; a larger one is not passed on."""
+_MARKS = (*(f'"{section}"'.encode() for section, _, _ in LISTS.values()), b"\\u")
+"""Without any of these a document has no list: its keys stand there as they are, or with letters escaped."""
+_BESIDE_DATA = frozenset({b"", b"event", b"id", b"retry"})
+_FIELDS = _BESIDE_DATA | {b"data"}
 
 May = Callable[[str, str], bool]
 """Whether the caller may use (method, name)."""
@@ -31,30 +38,46 @@ class Filtered(NamedTuple):
     hidden: Mapping[str, int]
 
 
-class ListTooLargeError(Exception):
-    """An answer is larger than what is filtered."""
+def filter_message(text: bytes, may: May) -> Filtered:
+    """Return a JSON-RPC message, or a batch, with the entries that the caller may use, in their order.
 
-
-def filter_message(text: bytes, method: str, may: May) -> Filtered:
-    """Return a JSON-RPC message with the entries that the caller may use, in their order; other messages unchanged.
-
-    Raises ValueError when it is no JSON.
+    What has no list is returned unchanged. Raises ValueError for what is no JSON-RPC, or can be read in two ways.
     """
-    message = json.loads(text)
-    result = message.get("result") if isinstance(message, dict) else None
-    sections = LISTS.values() if method == RESUMED else (LISTS[method],)
-    found = [part for part in sections if isinstance(result, dict) and isinstance(result.get(part[0]), list)]
-    if not isinstance(result, dict) or not found:
+    message = strict_json.parse(text)
+    hidden = Counter[str]()
+    members = message if isinstance(message, list) else [message]
+    changed = [_filter_member(member, may, hidden) for member in members]
+    if not hidden:
         return Filtered(text, {})
-    changed, hidden = dict(result), dict[str, int]()
+    filtered = json.dumps(
+        changed if isinstance(message, list) else changed[0], ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    )
+    return Filtered(filtered.encode("utf-8", "surrogatepass"), hidden)
+
+
+def _filter_member(message: object, may: May, hidden: Counter[str]) -> dict[str, Any]:
+    """Return a message with fewer entries; `hidden` gets a number, be it 0, for each list in it."""
+    if not isinstance(message, dict):
+        raise ValueError("not a JSON-RPC message")
+    result = message.get("result")
+    found = [part for part in LISTS.values() if isinstance(result, dict) and part[0] in result]
+    if not isinstance(result, dict) or not found:
+        return message
+    changed = dict(result)
     for section, use, key in found:
-        entries: list[Any] = result[section]
-        changed[section] = [entry for entry in entries if isinstance(entry, dict) and may(use, str(entry.get(key)))]
-        hidden[section] = len(entries) - len(changed[section])
+        entries = result[section]
+        if not isinstance(entries, list):
+            raise ValueError("a list that is none")
+        changed[section] = [entry for entry in entries if _is_usable(entry, key, use, may)]
+        hidden[section] += len(entries) - len(changed[section])
     if "cacheScope" in changed:
         changed["cacheScope"] = "private"
-    filtered = json.dumps({**message, "result": changed}, ensure_ascii=False, separators=(",", ":"))
-    return Filtered(filtered.encode("utf-8", "surrogatepass"), hidden)
+    return {**message, "result": changed}
+
+
+def _is_usable(entry: object, key: str, use: str, may: May) -> bool:
+    name = entry.get(key) if isinstance(entry, dict) else None
+    return isinstance(name, str) and may(use, name)
 
 
 class ListFilter:
@@ -63,43 +86,39 @@ class ListFilter:
     def __init__(self, method: str, may: May, *, is_stream: bool) -> None:
         self.hidden: Counter[str] = Counter()
         """Entries that the caller does not see, by what they are."""
-        self._method = method
+        self._may_lack_list = method == RESUMED
         self._may = may
-        self._is_stream = is_stream
+        self._events = EventReader(MAX_LIST_BYTES) if is_stream else None
         self._held = bytearray()
 
     def feed(self, chunk: bytes) -> bytes:
-        """Take the next bytes and return what may pass already."""
+        """Take the next bytes and return what may pass already; raises TooLargeError, ValueError."""
+        if self._events:
+            return b"".join([self._event(event) for event in self._events.feed(chunk)])
         self._held += chunk
         if len(self._held) > MAX_LIST_BYTES:
-            raise ListTooLargeError
-        passed = bytearray()
-        while self._is_stream and (end := _end_of_event(self._held)):
-            passed += self._event(bytes(self._held[:end]))
-            del self._held[:end]
-        return bytes(passed)
+            raise TooLargeError
+        return b""
 
     def end(self) -> bytes:
-        """Return what is left when the answer has ended; a torn event does not pass."""
+        """Return what is left when the answer has ended; a torn event does not pass. Raises ValueError."""
         rest = bytes(self._held)
         self._held.clear()
-        return b"" if self._is_stream or not rest else self._filtered(rest)
+        return self._filtered(rest) if rest else b""
 
     def _event(self, event: bytes) -> bytes:
-        lines = event.splitlines()
-        data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
-        if not any(data) or (self._method == RESUMED and not any(mark in event for mark in _MARKS)):
+        found = fields(event)
+        data = data_of(found)
+        if data and not (self._may_lack_list and not any(mark in event for mark in _MARKS)):
+            data = self._filtered(data)
+        elif all(name in _FIELDS for name, _ in found):
             return event
-        others = [line for line in lines if line and not line.startswith(b"data:")]
-        return b"\n".join([*others, b"data: " + self._filtered(b"\n".join(data)), b"", b""])
+        lines = [name + b": " + value for name, value in found if name in _BESIDE_DATA]
+        if data:
+            lines += [b"data: " + line for line in data.split(b"\n")]
+        return b"\n".join([*lines, b"", b""])
 
     def _filtered(self, text: bytes) -> bytes:
-        filtered = filter_message(text, self._method, self._may)
+        filtered = filter_message(text, self._may)
         self.hidden.update(filtered.hidden)
         return filtered.text
-
-
-def _end_of_event(held: bytearray) -> int:
-    """Return the length of the first complete event, its empty line included; 0 when none is complete."""
-    ends = [place + len(mark) for mark in (b"\n\n", b"\r\n\r\n", b"\r\r") if (place := held.find(mark)) >= 0]
-    return min(ends, default=0)

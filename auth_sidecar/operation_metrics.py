@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from auth_sidecar.decision import Endpoint
+from auth_sidecar.events import EventReader, TooLargeError, data_of, fields, is_stream
 from auth_sidecar.operations import Action
 from auth_sidecar.spans import Operation, operation_ended
 from contract.instruments import Instruments
@@ -49,18 +50,19 @@ class Watcher:
         self.outcome = Outcome(str(status) if status >= 500 else "")
         self.tools: tuple[str, ...] = ()
         self._action = action
-        self._is_stream = content_type.startswith("text/event-stream")
+        self._events = EventReader(MAX_EVENT_BYTES) if is_stream(content_type) else None
         self._is_json = content_type.startswith("application/json")
         self._held = bytearray()
-        self._is_over = not (self._is_stream or self._is_json)
+        self._is_over = not (self._events or self._is_json)
 
     def feed(self, chunk: bytes) -> None:
         """Look at the next bytes."""
         if self._is_over:
             return
+        if self._events:
+            self._take_events(self._events, chunk)
+            return
         self._held += chunk
-        if self._is_stream:
-            self._take_events()
         if len(self._held) > MAX_EVENT_BYTES:
             self._held.clear()
             self._is_over = True
@@ -71,15 +73,13 @@ class Watcher:
             self._look(bytes(self._held))
             self._held.clear()
 
-    def _take_events(self) -> None:
-        if b"\r" in self._held:
-            self._held = self._held.replace(b"\r\n", b"\n")
-        while (end := self._held.find(b"\n\n")) >= 0:
-            event = bytes(self._held[:end])
-            del self._held[: end + 2]
-            if b'"result"' in event or b'"error"' in event:
-                lines = (line[5:].lstrip(b" ") for line in event.split(b"\n") if line.startswith(b"data:"))
-                self._look(b"\n".join(lines))
+    def _take_events(self, events: EventReader, chunk: bytes) -> None:
+        try:
+            for event in events.feed(chunk):
+                if b'"result"' in event or b'"error"' in event:
+                    self._look(data_of(fields(event)))
+        except TooLargeError:
+            self._events, self._is_over = None, True
 
     def _look(self, document: bytes) -> None:
         try:

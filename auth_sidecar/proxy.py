@@ -19,6 +19,7 @@ from auth_sidecar import headers as headers_
 from auth_sidecar.answers import Answer, Answers, rpc_error
 from auth_sidecar.config import Limits, Upstream
 from auth_sidecar.decision import PROXY, Ask, Endpoint, has_query_token, printable
+from auth_sidecar.events import IdSealer, is_stream
 from auth_sidecar.gate import Gate
 from auth_sidecar.listing import LISTS, RESUMED, ListFilter
 from auth_sidecar.operation_metrics import OperationMetrics, Outcome, known_method
@@ -26,8 +27,8 @@ from auth_sidecar.operations import Action, is_modern
 from auth_sidecar.principal import Principal
 from auth_sidecar.relay import Relay
 from auth_sidecar.request_body import BODILESS, Body
+from auth_sidecar.sessions import EVENT_HEADER, SessionBinding
 from auth_sidecar.sessions import HEADER as SESSION_HEADER
-from auth_sidecar.sessions import SessionBinding
 from auth_sidecar.spans import decision_ended, handed_on
 from contract.log import RateLimit
 from contract.tracing import TRACEPARENT, Span, not_recorded
@@ -69,7 +70,7 @@ class Proxy:
         self.limits = limits
         self.upstream = upstream
         self._gate = gate
-        self._sessions = sessions
+        self._bindings = {SESSION_HEADER: sessions, EVENT_HEADER: sessions.of_events()}
         self._http = session
         self._operations = operations
         self._draining: set[asyncio.Task[None]] = set()
@@ -86,7 +87,7 @@ class Proxy:
         ask = _ask(request, self._gate.rules.endpoints.get(path), query)
         if cors.is_preflight(request) and (answer := self._preflight(request, ask, path)):
             return _response(answer)
-        body = Body(request, self.limits.body_bytes, self._sessions)
+        body = Body(request, self.limits.body_bytes, self._bindings)
         decision = await self._gate.decide(ask, body.read_action)
         endpoint, caller = ask.endpoint, decision.principal
         if not decision.is_allowed or endpoint is None or caller is None or not isinstance(body.action, Action):
@@ -128,7 +129,8 @@ class Proxy:
         outcome = Outcome("cancelled")
         try:
             answer = await (asyncio.shield(lasting) if lasting else asking)
-            relay = Relay(request, answer, call.action, self._filter(call, answer), self._bound(call, answer))
+            session, ids = self._bound(call, answer), self._ids(call, answer)
+            relay = Relay(request, answer, call.action, self._filter(call, answer), session, ids)
             try:
                 return await relay.run()
             finally:
@@ -157,14 +159,11 @@ class Proxy:
         """Return what filters the answer to a list request, None for every other answer."""
         if call.action.method not in _FILTERED or not call.endpoint.filters_lists or not 200 <= answer.status < 300:
             return None
-        is_stream = answer.headers.get("Content-Type", "").lower().startswith("text/event-stream")
-        if call.action.method == RESUMED and not is_stream:
-            return None
-        if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+        if not _is_plain(answer):
             answer.close()
             raise aiohttp.ClientPayloadError("a list in a coding that nobody asked for")
         may = functools.partial(self._gate.may, call.caller, call.endpoint.path)
-        return ListFilter(call.action.method, may, is_stream=is_stream)
+        return ListFilter(call.action.method, may, is_stream=is_stream(answer.headers.get("Content-Type", "")))
 
     def _bound(self, call: "Call", answer: aiohttp.ClientResponse) -> str:
         """Return the session id that the client gets, empty where there is none."""
@@ -172,7 +171,13 @@ class Proxy:
         if not session.isascii():
             answer.close()
             raise aiohttp.ClientPayloadError("a session id that is not ASCII")
-        return self._sessions.bind(session, call.caller, call.endpoint.path) if session else ""
+        return self._bindings[SESSION_HEADER].bind(session, call.caller, call.endpoint.path) if session else ""
+
+    def _ids(self, call: "Call", answer: aiohttp.ClientResponse) -> IdSealer | None:
+        """Return what seals the ids of events; those of a packed stream stay, and nobody can go on there."""
+        if not is_stream(answer.headers.get("Content-Type", "")) or not _is_plain(answer):
+            return None
+        return IdSealer(self._bindings[EVENT_HEADER].binder(call.caller, call.endpoint.path))
 
     async def _ask_upstream(self, request: web.BaseRequest, call: "Call") -> aiohttp.ClientResponse:
         """Send the request on and return the answer's head; raises TimeoutError when that takes too long."""
@@ -245,6 +250,10 @@ def _ask(request: web.BaseRequest, endpoint: Endpoint | None, query: str) -> Ask
 def _outlives_its_client(action: Action) -> bool:
     """Whether a request goes on when its client leaves: that is a cancellation only in the modern era."""
     return not is_modern(action.version) and action.method not in BODILESS.values()
+
+
+def _is_plain(answer: aiohttp.ClientResponse) -> bool:
+    return all(coding.lower() == "identity" for coding in answer.headers.getall("Content-Encoding", ()))
 
 
 def _target(upstream: str, query: str) -> URL:

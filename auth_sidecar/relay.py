@@ -1,4 +1,4 @@
-"""Passes an answer of the server behind on as it comes, byte for byte, unless it is a list to be filtered."""
+"""Passes an answer of the server behind on as it comes, byte for byte but for lists, which are filtered, and ids."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,7 +9,8 @@ from aiohttp import web
 
 from auth_sidecar import cors
 from auth_sidecar import headers as headers_
-from auth_sidecar.listing import ListFilter, ListTooLargeError
+from auth_sidecar.events import IdSealer, TooLargeError
+from auth_sidecar.listing import ListFilter
 from auth_sidecar.operation_metrics import Outcome, Watcher
 from auth_sidecar.operations import Action
 from auth_sidecar.sessions import HEADER as SESSION_HEADER
@@ -18,7 +19,7 @@ R = TypeVar("R", bound=web.StreamResponse)
 SMALL_BYTES = 16384
 """Answers of a known length up to this are passed on in one piece."""
 _LENGTH = frozenset({"content-length"})
-_CUT_OFF = (aiohttp.ClientError, TimeoutError, ListTooLargeError, ValueError)
+_CUT_OFF = (aiohttp.ClientError, TimeoutError, TooLargeError, ValueError)
 
 
 class Relay:
@@ -31,12 +32,14 @@ class Relay:
         action: Action,
         filtering: ListFilter | None,
         session: str,
+        ids: IdSealer | None,
     ) -> None:
-        """Take the session id for the client, empty where the answer has none."""
+        """Take the session id for the client, empty where the answer has none, and what seals ids of events."""
         self._request = request
         self._answer = answer
         self._filter = filtering
         self._session = session
+        self._ids = ids
         self._watcher = Watcher(action, answer.headers.get("Content-Type", ""), answer.status)
 
     @property
@@ -85,26 +88,33 @@ class Relay:
                 body = self._filter.feed(body) + self._filter.end()
             except ValueError as error:
                 raise aiohttp.ClientPayloadError("a list that cannot be read") from error
+        if self._ids:
+            body = self._ids.feed(body) + self._ids.end()
         response = self._head(web.Response, is_whole=True)
         response.body = body
         return response
 
     async def _body(self, response: web.StreamResponse) -> None:
-        filtering, watcher = self._filter, self._watcher
+        filtering, ids, watcher = self._filter, self._ids, self._watcher
         async for chunk in self._answer.content.iter_any():
             watcher.feed(chunk)
             passed = filtering.feed(chunk) if filtering else chunk
+            if ids and passed:
+                passed = ids.feed(passed)
             if passed:
                 await response.write(passed)
         watcher.end()
-        if filtering and (rest := filtering.end()):
+        rest = filtering.end() if filtering else b""
+        if ids:
+            rest = ids.feed(rest) + ids.end()
+        if rest:
             await response.write(rest)
 
     def _head(self, kind: type[R], *, is_whole: bool = False) -> R:
         answer = self._answer
         response = kind(status=answer.status, reason=answer.reason)
-        # What is filtered has another length, and what is whole has its length told by aiohttp.
-        dropped = _LENGTH if is_whole or self._filter else frozenset()
+        # What is filtered or sealed has another length, and what is whole has its length told by aiohttp.
+        dropped = _LENGTH if is_whole or self._filter or self._ids else frozenset()
         response.headers.extend(headers_.outwards(answer.headers, dropped))
         if self._session:
             response.headers[SESSION_HEADER] = self._session

@@ -2,34 +2,35 @@
 
 import asyncio
 import re
+from collections.abc import Mapping
 
 from aiohttp import web
 
 from auth_sidecar.operations import MIRRORED, Action, MessageId, Refused, is_modern, read_body
 from auth_sidecar.principal import Principal
-from auth_sidecar.sessions import HEADER, SessionBinding
+from auth_sidecar.sessions import EVENT_HEADER, HEADER, SessionBinding
 from contract.vocabulary import AuthReason
 
 BODY_TIMEOUT_SECONDS = 30.0
 """Longest time a client may take to send a body."""
 BODILESS = {"GET": "http/get", "DELETE": "http/delete"}
 """HTTP methods that are operations by themselves."""
-_SINGLE = (*MIRRORED, "content-type", HEADER.lower())
+_SINGLE = (*MIRRORED, "content-type", HEADER.lower(), EVENT_HEADER.lower())
 """Headers that decide something; of two, the server behind might believe the other one."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _JSON = re.compile(r'application/json(?:[ \t]*;[ \t]*charset=(?:utf-8|"utf-8"))?', re.IGNORECASE | re.ASCII)
 
 
 class Body:
-    """The body of one request, and the session it belongs to."""
+    """The body of one request, and the session and event that it refers to."""
 
-    def __init__(self, request: web.BaseRequest, limit: int, sessions: SessionBinding) -> None:
+    def __init__(self, request: web.BaseRequest, limit: int, bindings: Mapping[str, SessionBinding]) -> None:
+        """Take the headers whose ids are bound to callers, and what releases them."""
         self._request = request
         self._limit = limit
-        self._sessions = sessions
+        self._bindings = bindings
+        self._released: list[tuple[str, str]] = []
         self.data = b""
-        self.session = ""
-        """The server's own id of the session, once it is known to be the caller's."""
         self.action: Action | Refused | None = None
         self.is_complete = not request.can_read_body
 
@@ -46,19 +47,20 @@ class Body:
         pairs = [(name, request.headers[name]) for name in names if name in request.headers]
         if request.method == "POST":
             pairs.append(("Content-Type", "application/json"))
-        if self.session:
-            pairs.append((HEADER, self.session))
-        return pairs
+        return pairs + self._released
 
     async def read_action(self, principal: Principal) -> Action | Refused:
-        """Read the body and return what is asked for; a session of somebody else refuses it."""
+        """Read the body and return what is asked for; a session or an event of somebody else refuses it."""
         self.action = await self._read_action()
-        held = self._request.headers.get(HEADER)
-        if held is not None and isinstance(self.action, Action) and not is_modern(self.action.version):
-            session = self._sessions.release(held, principal, self._request.raw_path.partition("?")[0])
-            if session is None:
-                self.action = Refused(AuthReason.NO_PERMISSION, 404, self.action.message_id)
-            self.session = session or ""
+        if isinstance(self.action, Action) and not is_modern(self.action.version):
+            path = self._request.raw_path.partition("?")[0]
+            for name, binding in self._bindings.items():
+                held = self._request.headers.get(name)
+                found = binding.release(held, principal, path) if held is not None else None
+                if found is not None:
+                    self._released.append((name, found))
+                elif held is not None:
+                    self.action = Refused(AuthReason.NO_PERMISSION, 404, self.action.message_id)
         return self.action
 
     async def _read_action(self) -> Action | Refused:

@@ -75,7 +75,7 @@ def samples(registry: CollectorRegistry, name: str, **labels: str) -> float:
 
 def records(folder: Path) -> list[dict[str, Any]]:
     """Return the audit records of a folder that tell of decisions, in order."""
-    lines = [line for path in sorted((folder / "audit").glob("*.jsonl")) for line in path.read_text().splitlines()]
+    lines = [line for path in sorted((folder / "audit").glob("*.jsonl")) for line in path.read_text().split("\n")[:-1]]
     return [record for record in map(json.loads, lines) if record["event"] != "admin"]
 
 

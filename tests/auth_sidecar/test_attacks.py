@@ -2,14 +2,12 @@
 
 import asyncio
 import base64
-import gzip
 import json
 import time
 from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from auth_sidecar.app import Sidecar
@@ -176,52 +174,6 @@ async def test_forward_auth_records_what_is_not_http_and_answers_upgrades(
     assert (await exchange(url, head + question)).status == 200
     assert [record["status"] for record in records(tmp_path)] == [400, 200]
     assert "Traceback" not in caplog.text
-
-
-TOOLS = [{"name": "delete_everything"}, {"name": "search_knowledge"}]
-LISTED = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"tools": TOOLS}})
-EVENTS = f': ping\n\nid: 4\ndata: {{"jsonrpc":"2.0","method":"notifications/x"}}\n\nid: 5\ndata: {LISTED}\n\n'
-
-
-async def _get(sidecar: Sidecar, **headers: str) -> bytes:
-    async with aiohttp.ClientSession(auto_decompress=False) as session:
-        headers |= {"Authorization": f"Bearer {mint()}", "Accept": "text/event-stream"}
-        async with session.get(f"{sidecar.url}/kb/mcp", headers=headers) as response:
-            return await response.read() if response.status == 200 else b"%d" % response.status
-
-
-async def test_a_list_that_is_resumed_on_a_get_stream_is_filtered_too(sidecar: Sidecar, echo: Echo) -> None:
-    async def resumed(_request: web.Request) -> web.StreamResponse:
-        return web.Response(text=EVENTS, content_type="text/event-stream")
-
-    echo.answer = resumed
-    text = (await _get(sidecar, **{"Last-Event-ID": "3", "Accept-Encoding": "gzip", "Range": "bytes=0-"})).decode()
-    assert text.startswith(EVENTS.partition("id: 5")[0] + "id: 5\ndata: ")
-    assert ("search_knowledge" in text, "delete_everything" in text) == (True, False)
-    assert samples(sidecar.registry, "mcp_auth_hidden_items_total", kind="tools") == 1
-    assert {"Accept-Encoding", "Range"}.isdisjoint(echo.seen[0]["headers"])
-
-
-@pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
-async def test_a_list_in_a_coding_that_nobody_asked_for_does_not_pass(sidecar: Sidecar, echo: Echo, kind: str) -> None:
-    async def packed(_request: web.Request) -> web.StreamResponse:
-        text = gzip.compress(EVENTS.encode(), compresslevel=0)
-        return web.Response(body=text, headers={"Content-Encoding": "gzip", "Content-Type": kind})
-
-    echo.answer = packed
-    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
-    assert (await post(sidecar, mint(), message, Accept_Encoding="gzip"))[0] == 502
-    if kind == "text/event-stream":
-        assert await _get(sidecar) == b"502"
-
-
-async def test_a_list_with_another_good_status_is_filtered(sidecar: Sidecar, echo: Echo) -> None:
-    async def partial(_request: web.Request) -> web.StreamResponse:
-        return web.Response(status=206, text=LISTED, content_type="application/json")
-
-    echo.answer = partial
-    status, _, body = await post(sidecar, mint(), {"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
-    assert (status, b"delete_everything" in body) == (206, False)
 
 
 async def test_a_token_that_has_grown_too_old_is_not_kept_alive_by_the_cache(start_sidecar: Start, idp: Idp) -> None:

@@ -42,14 +42,14 @@ async def test_a_list_shows_only_what_the_caller_may_use(sidecar: Sidecar, echo:
     async def listed(_request: web.Request) -> web.StreamResponse:
         if form == "json":
             return web.json_response(message)
-        text = f": ping\n\nevent: message\nid: 3\ndata: {json.dumps(message)}\n\n"
+        text = f": ping\n\nevent: message\nretry: 3\ndata: {json.dumps(message)}\n\n"
         return web.Response(text=text, content_type="text/event-stream")
 
     echo.answer = listed
     _, _, body = await post(sidecar, mint(), LIST, Accept_Encoding="gzip")
     text = body.decode()
     if form == "events":
-        assert text.startswith(": ping\n\nevent: message\nid: 3\ndata: ")
+        assert text.startswith(": ping\n\nevent: message\nretry: 3\ndata: ")
         text = text.partition("data: ")[2]
     result = json.loads(text)["result"]
     assert [tool["name"] for tool in result["tools"]] == ["search_knowledge", "create_plan"]

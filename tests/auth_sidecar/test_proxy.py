@@ -198,19 +198,21 @@ async def test_clients_that_leave_do_not_keep_answers_open_without_bound(
 
 async def test_session_and_resumption_headers_cross_both_ways(sidecar: Sidecar, echo: Echo) -> None:
     async def answer(_request: web.Request) -> web.StreamResponse:
-        return web.Response(headers={"Mcp-Session-Id": "abc", "Content-Type": "text/event-stream"}, body=b"data: 1\n\n")
+        headers = {"Mcp-Session-Id": "abc", "Content-Type": "text/event-stream"}
+        return web.Response(headers=headers, body=b"id: 7\ndata: 1\n\n")
 
     echo.answer = answer
-    headers = {"Authorization": f"Bearer {mint()}", "Last-Event-ID": "7", "Mcp-Param-Region": "eu"}
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(f"{sidecar.url}/kb/mcp?x=1", headers=headers) as response,
-    ):
-        assert response.headers["Mcp-Session-Id"].startswith("abc.")
-        assert await response.read() == b"data: 1\n\n"
-    seen = echo.seen[0]
-    assert (seen["headers"]["Last-Event-ID"], seen["headers"]["Mcp-Param-Region"]) == ("7", "eu")
-    assert (seen["method"], seen["path"]) == ("GET", "/mcp?x=1")
+    headers = {"Authorization": f"Bearer {mint()}", "Mcp-Param-Region": "eu"}
+    async with aiohttp.ClientSession() as session:
+        for _ in range(2):
+            async with session.get(f"{sidecar.url}/kb/mcp?x=1", headers=headers) as response:
+                assert response.headers["Mcp-Session-Id"].startswith("abc.")
+                first, _, rest = (await response.read()).partition(b"\n")
+                assert (first[:6], rest) == (b"id: 7.", b"data: 1\n\n")
+                headers["Last-Event-ID"] = first[4:].decode()
+    assert [request["headers"].get("Last-Event-ID") for request in echo.seen] == [None, "7"]
+    seen = echo.seen[1]
+    assert (seen["method"], seen["path"], seen["headers"]["Mcp-Param-Region"]) == ("GET", "/mcp?x=1", "eu")
 
 
 async def test_an_upstream_that_is_down_is_a_502_in_json_rpc(start_sidecar: Start) -> None:
