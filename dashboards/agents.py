@@ -35,16 +35,14 @@ def board(limits: Limits) -> Board:
 
 def configured() -> Panel:
     """How many agents there are."""
-    about = About(
-        "Agents configured", "Agents of the chosen types that the exporter is told to probe.", NoData.EXPORTER
-    )
+    about = About("Agents", "Agents of the chosen types that the exporter is told to probe.", NoData.EXPORTER)
     return number(about, Query(f"sum(mcp_agents_configured{{{AGENTS}}})"), unit="none")
 
 
 def unhealthy_count() -> Panel:
     """How many agents are not healthy."""
     about = About(
-        "Agents not healthy",
+        "Unhealthy",
         "Configured agents whose last probe was not healthy, agents never reached included.",
         NoData.EXPORTER,
     )
@@ -55,7 +53,7 @@ def unhealthy_count() -> Panel:
 def outages() -> Panel:
     """How much of the time agents were up."""
     about = About(
-        "Availability in this time",
+        "Available",
         "Share of the chosen time range in which the chosen agents were up, averaged over agents.",
         NoData.EXPORTER,
     )
@@ -65,7 +63,7 @@ def outages() -> Panel:
 def stale(limits: Limits) -> Panel:
     """How old the oldest knowledge is."""
     about = About(
-        "Oldest probe",
+        "Probe age",
         "Time since the agent that was probed longest ago was probed. Old knowledge is neither healthy nor unhealthy.",
         NoData.EXPORTER,
     )
@@ -75,17 +73,15 @@ def stale(limits: Limits) -> Panel:
 
 def versions() -> Panel:
     """How many versions of servers are in use."""
-    about = About(
-        "Server versions in use", "Different names and versions that the chosen agents report.", NoData.EXPORTER
-    )
-    query = Query(f"count(count by (server_name, server_version) (mcp_agent_info{{{ONE_AGENT}}}))")
+    about = About("Versions", "Different versions that the chosen agents report.", NoData.EXPORTER)
+    query = Query(f"count(count by (server_version) (mcp_agent_info{{{ONE_AGENT}}}))")
     return number(about, query, unit="none")
 
 
 def drift_count(limits: Limits) -> Panel:
     """How many tools are not what was pinned."""
     about = About(
-        "Tools that drifted",
+        "Tool drift",
         "Tools whose definition differs from the pinned one: added, removed or changed. Empty where nothing is pinned.",
         "No tool definitions are pinned: pinned_tools in the exporter's configuration starts the watch.",
         Empty.WHEN_UNUSED,
@@ -119,8 +115,8 @@ def unhealthy_agents() -> Panel:
     seen = f"mcp_agent_last_success_timestamp_seconds and on (agent_type, agent) ({down})"
     query = Query(f"1000 * max by (agent_type, agent) (({seen}) or ({down}))")
     columns = [
-        Column("agent_type", "Type"),
         Column("agent", "Agent", link=link("agents", "agent")),
+        Column("agent_type", "Type"),
         Column("Value", "Healthy last", unit="dateTimeFromNow", texts={"0": "never"}),
     ]
     return rows(about, columns, query).sized(16, 9)
@@ -199,15 +195,15 @@ def inventory() -> Panel:
         Query(f"1000 * {per_agent} (mcp_agent_last_success_timestamp_seconds{{{ONE_AGENT}}})"),
     ]
     columns = [
-        Column("agent_type", "Type"),
         Column("agent", "Agent"),
-        Column("era", "Era"),
-        Column("protocol_version", "Protocol"),
-        Column("server_name", "Server"),
+        Column("agent_type", "Type"),
         Column("server_version", "Version"),
         Column("Value #B", "Tools"),
         Column("Value #C", "Last probe", unit="s"),
         Column("Value #D", "Healthy last", unit="dateTimeFromNow", texts={"0": "never"}),
+        Column("server_name", "Server"),
+        Column("era", "Era"),
+        Column("protocol_version", "Protocol"),
     ]
     return rows(about, columns, *queries, hidden=("Value #A",)).sized(24, 10)
 
@@ -222,10 +218,10 @@ def drift() -> Panel:
     )
     query = Query(f"max by (agent_type, agent, change) (mcp_agent_tool_drift{{{ONE_AGENT}}}) > 0")
     columns = [
-        Column("agent_type", "Type"),
         Column("agent", "Agent"),
         Column("change", "Change"),
         Column("Value", "Tools"),
+        Column("agent_type", "Type"),
     ]
     return rows(about, columns, query).sized(12, 9)
 

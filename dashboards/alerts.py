@@ -15,7 +15,7 @@ LINE = "severity, alertname, resource, subject"
 def firing_count() -> Panel:
     """How many alerts fire; says so when nobody evaluates rules."""
     about = About(
-        "Alerts firing",
+        "Firing",
         "Alerts that fire now, the Watchdog left out. Empty when the Watchdog does not fire: then no alert could.",
         NoData.RULES,
     )
@@ -49,7 +49,7 @@ def firing_list(limits: Limits) -> Panel:
     query = Query(f"1000 * max by ({LINE}, told) ({told}) or {_silence_means_nothing()}")
     columns = [
         Column("severity", "Severity", colours=COLOURS, width=72),
-        Column("alertname", "Alert", width=165),
+        Column("alertname", "Alert", width=180),
         Column("subject", "About"),
         Column("Value", "Since", unit="dateTimeFromNow", texts={"0": NOTHING}, width=135),
         Column("told", "Told", texts=limits.channels()),

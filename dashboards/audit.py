@@ -2,12 +2,13 @@
 
 from contract.vocabulary import AuditEvent
 from dashboards.board import Board, Row
-from dashboards.conventions import Colour, NoData
+from dashboards.conventions import Colour, NoData, two_by_result
 from dashboards.fields import Column
 from dashboards.panels import About, Empty, Panel, lines, number, rows, stack, state
 from dashboards.queries import Query, rate
 
 OF_DECISIONS = 'mcp_audit_events_total{event!="admin"}'
+RECORDS = "suffix:records/s"
 INTACT = {"0": ("intact", Colour.GOOD), "1": ("broken", Colour.BAD)}
 
 
@@ -30,7 +31,7 @@ def board() -> Board:
 def chain_state() -> Panel:
     """Whether the chain holds."""
     about = About(
-        "Audit chain",
+        "Chain",
         "What the background verifier says of the chain. Broken: records were altered, removed or lost.",
         NoData.SIDECAR,
     )
@@ -39,37 +40,33 @@ def chain_state() -> Panel:
 
 def chain_length() -> Panel:
     """How much is in the chain."""
-    about = About(
-        "Records in the chain", "Records in the audit chains of all sidecars. It only ever grows.", NoData.SIDECAR
-    )
+    about = About("Records", "Records in the audit chains of all sidecars. It only ever grows.", NoData.SIDECAR)
     return number(about, Query("sum(mcp_audit_chain_length)"), unit="short")
 
 
 def unverified() -> Panel:
     """How far the verifier is behind."""
-    about = About(
-        "Records not yet verified", "Records that the background verifier has still to look at.", NoData.SIDECAR
-    )
+    about = About("Unverified", "Records that the background verifier has still to look at.", NoData.SIDECAR)
     return number(about, Query("sum(mcp_audit_chain_length) - sum(mcp_audit_verified_length)"), unit="short")
 
 
 def write_errors() -> Panel:
     """Whether records were lost."""
-    about = About("Write errors", "Records that could not be written, in the chosen time range.", NoData.SIDECAR)
+    about = About("Unwritten", "Records that could not be written, in the chosen time range.", NoData.SIDECAR)
     query = Query("sum(increase(mcp_audit_write_errors_total[$__range]))")
     return number(about, query, unit="none", steps=[(1, Colour.BAD)])
 
 
 def event_rate() -> Panel:
     """How much is written."""
-    about = About("Records written", "Audit records written, a second.", NoData.SIDECAR)
-    return number(about, Query(f"sum({rate('mcp_audit_events_total')})"), unit="wps")
+    about = About("Writing", "Audit records written, a second.", NoData.SIDECAR)
+    return number(about, Query(f"sum({rate('mcp_audit_events_total')})"), unit=RECORDS)
 
 
 def key_age() -> Panel:
     """How old the oldest key is."""
     about = About(
-        "Oldest encryption key",
+        "Key age",
         "Age of the oldest key of the ring that seals sensitive fields.",
         "No encryption key: sensitive fields are not sealed by this configuration.",
         Empty.WHEN_UNUSED,
@@ -81,7 +78,7 @@ def events() -> Panel:
     """What is written."""
     about = About("Records by event", "Audit records written, a second, by what they tell of.", NoData.SIDECAR)
     query = Query(f"sum by (event) ({rate('mcp_audit_events_total')})", "{{event}}")
-    return stack(about, query, unit="wps", legends=tuple(AuditEvent))
+    return stack(about, query, unit=RECORDS, legends=tuple(AuditEvent))
 
 
 def completeness() -> Panel:
@@ -93,7 +90,9 @@ def completeness() -> Panel:
     )
     decisions = f"sum({rate('mcp_auth_decision_duration_seconds_count')})"
     records = f"sum({rate(OF_DECISIONS)})"
-    return lines(about, Query(decisions, "decisions"), Query(records, "records"), unit="ops")
+    return lines(
+        about, Query(decisions, "decisions"), Query(records, "records"), unit="ops", legends=("decisions", "records")
+    )
 
 
 def growth() -> Panel:
@@ -138,7 +137,7 @@ def encryption() -> Panel:
         Empty.WHEN_UNUSED,
     )
     query = Query(f"sum by (operation, result) ({rate('mcp_encryption_operations_total')})", "{{operation}} {{result}}")
-    return stack(about, query, unit="ops", legends=("success", "failure"))
+    return stack(about, query, unit="ops", colours=two_by_result("encrypt", "decrypt"))
 
 
 def keys() -> Panel:

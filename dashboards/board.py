@@ -11,7 +11,7 @@ from grafana_foundation_sdk.models import dashboard as models
 
 from dashboards import annotations, variables
 from dashboards.conventions import GRID_WIDTH, TAG, UID_PREFIX
-from dashboards.panels import Panel, place_legend
+from dashboards.panels import Panel
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,8 @@ def _placed(board: Board) -> Iterator[models.Panel | models.RowPanel]:
         for line in _lines(board.name, row.panels):
             left = 0
             for panel in line:
-                panel.model.id_val = _claim(board.name, panel.about.title, taken)
+                panel.model.id_val = _claim(board.name, panel.about.key or panel.about.title, taken)
                 panel.model.grid_pos = models.GridPos(panel.height, panel.width, left, top)
-                place_legend(panel)
                 left += panel.width
                 yield panel.model
             top += line[0].height

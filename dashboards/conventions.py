@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from grafana_foundation_sdk.models.dashboard import DataSourceRef
 
-from contract.vocabulary import AGENT_TYPES
+from contract.vocabulary import AGENT_TYPES, AuthReason
 
 DATASOURCE_UID = "prometheus"
 FOLDER = "MCP Lookout"
@@ -50,34 +50,48 @@ class Colour(StrEnum):
     HIGH = "dark-blue"
 
 
-MEANING: Mapping[str, Colour] = {
-    **dict.fromkeys(
-        ("ok", "completed", "success", "allow", "hit", "healthy", "good", "reachable", "accepted"), Colour.GOOD
-    ),
-    **dict.fromkeys(("degraded", "minor", "cancelled", "miss", "max_iterations", "changed"), Colour.NOTICE),
-    **dict.fromkeys(
-        (
-            "timeout",
-            "timed_out",
-            "major",
-            "rejected",
-            "warning",
-            "deny",
-            "added",
-            "unauthorized",
-            "malformed",
-            "too_large",
-        ),
-        Colour.WARNING,
-    ),
-    **dict.fromkeys(("failed", "failure", "unhealthy", "removed", "errors"), Colour.BAD),
-    **dict.fromkeys(("critical", "error", "auth_error", "authz_error"), Colour.WORST),
-    **dict.fromkeys(("connect_error", "http_error", "protocol_error", "tls_error", "tool_error"), Colour.BAD),
-    **dict.fromkeys(("info", "p95", "configured", "now"), Colour.NEUTRAL),
-    **dict.fromkeys(("p50", "target"), Colour.LOW),
-    **dict.fromkeys(("p99",), Colour.HIGH),
+_WORDS: Mapping[str, str] = {
+    Colour.GOOD: "ok completed success allow authz_allow hit healthy good reachable accepted exported",
+    "super-light-green": "auth_success",
+    Colour.NOTICE: "degraded minor max_iterations changed too_large cut",
+    "dark-yellow": "tool_error",
+    Colour.WARNING: "timeout timed_out major warning deny authz_deny added malformed skipped queue_full missed",
+    "dark-orange": "http_error",
+    Colour.BAD: "failed failure auth_failure unhealthy removed errors unauthorized connect_error export_failed",
+    "super-light-red": "protocol_error",
+    Colour.WORST: "critical error",
+    "semi-dark-purple": "auth_error",
+    "super-light-purple": "tls_error authz_error",
+    Colour.NEUTRAL: "info p95 configured now admin miss approval tools proxy decisions",
+    Colour.LOW: "p50 target cancelled",
+    Colour.HIGH: "p99 rejected",
+    "#d683ce": "feedback prompts forward records",
+    "#33a2a2": "clarification resources",
+    "#a87c5f": "start",
 }
-"""Label values that wear the same colour in every panel."""
+"""Words by colour: greens went well, yellows to reds did not, purples are errors of ours, the rest says neither."""
+_REFUSALS = sorted(reason.value for reason in AuthReason if reason is not AuthReason.OK)
+_SHADES = ("dark-", "super-light-", "semi-dark-", "light-")
+_REFUSAL_COLOURS = (
+    *("red", "yellow", "#e02f9b", "orange"),
+    *(shade + hue for shade in _SHADES for hue in ("red", "yellow", "purple", "orange")),
+    "#705da0",
+)
+MEANING: Mapping[str, str] = {
+    **{word: colour for colour, words in _WORDS.items() for word in words.split()},
+    **dict(zip(_REFUSALS, _REFUSAL_COLOURS, strict=True)),
+}
+"""Colours of label values, the same in every panel. Of the many reasons of refusals neighbours differ in hue."""
+
+
+def two_by_result(first: str, second: str) -> Mapping[str, str]:
+    """Return colours that tell the results of two kinds of work apart."""
+    shades = {first: (Colour.GOOD, Colour.BAD), second: ("super-light-green", "super-light-red")}
+    return {
+        f"{kind} {result}": colour
+        for kind, pair in shades.items()
+        for result, colour in zip(("success", "failure"), pair, strict=True)
+    }
 
 
 TYPES: Mapping[str, str] = dict(

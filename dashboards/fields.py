@@ -11,7 +11,7 @@ from dashboards.conventions import Colour
 
 NOTHING = "-"
 """What an empty cell shows."""
-Step = tuple[float, Colour]
+Step = tuple[float, str]
 """From this value on, this colour."""
 
 
@@ -22,7 +22,7 @@ class Column:
     field: str
     title: str
     unit: str = ""
-    colours: Mapping[str, Colour] = dataclasses.field(default_factory=dict)
+    colours: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Colours of texts; coloured cells only for these."""
     texts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """What is shown instead of a value."""
@@ -32,7 +32,7 @@ class Column:
     """Where a click on a value leads; Grafana fills in `${__value.raw}`."""
 
 
-def thresholds(steps: Sequence[Step], base: Colour) -> builders.ThresholdsConfig:
+def thresholds(steps: Sequence[Step], base: str) -> builders.ThresholdsConfig:
     """Return absolute thresholds that start with the base colour."""
     all_steps = [models.Threshold(None, base), *(models.Threshold(value, colour) for value, colour in steps)]
     return builders.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(all_steps)
@@ -78,7 +78,7 @@ def column_properties(column: Column) -> list[models.DynamicConfigValue]:
     if column.unit:
         properties.append(models.DynamicConfigValue("unit", column.unit))
     results = {
-        value: models.ValueMappingResult(column.texts.get(value), colour and colour.value, None, index)
+        value: models.ValueMappingResult(column.texts.get(value), colour and str(colour), None, index)
         for index, value in enumerate({**column.texts, **column.colours})
         for colour in [column.colours.get(value)]
     }

@@ -1,8 +1,8 @@
 """Panels about incidents: what is open, how long people took, who had to be asked twice, and whether the desk works."""
 
-from contract.vocabulary import WebhookResult
+from contract.vocabulary import OddAlert, WebhookResult
 from dashboards.alerts import SEVERITIES
-from dashboards.conventions import MEANING, Colour
+from dashboards.conventions import MEANING, Colour, two_by_result
 from dashboards.fields import Column
 from dashboards.panels import About, Empty, Panel, number, rows, stack
 from dashboards.queries import Query, rate
@@ -18,20 +18,21 @@ TIMES = {
 
 def open_incidents() -> Panel:
     """How many are open."""
-    about = About("Incidents open", "Incidents that are not resolved.", NOT_INSTALLED, Empty.WHEN_UNUSED)
+    about = About("Open", "Incidents that are not resolved.", NOT_INSTALLED, Empty.WHEN_UNUSED)
     return number(about, Query("sum(mcp_incidents_open)"), unit="none", steps=[(1, Colour.BAD)])
 
 
 def mean_time(stage: str) -> Panel:
     """How long a stage of an incident takes."""
-    about = About(f"Mean time to {stage}", TIMES[stage], NONE_YET, Empty.WHEN_UNUSED, "none yet")
+    told = f"Mean time to {stage}. {TIMES[stage]}"
+    about = About(f"MTT{stage[0].upper()}", told, NONE_YET, Empty.WHEN_UNUSED, "none yet")
     return number(about, Query(_mean(stage)), unit="s").sized(5)
 
 
 def times_clamped() -> Panel:
     """Whether the times can be believed."""
     about = About(
-        "Times mended",
+        "Clock fixes",
         "Times of alerts in the chosen time that clocks in disagreement made impossible, and that were moved.",
         NOT_INSTALLED,
         Empty.WHEN_UNUSED,
@@ -93,7 +94,7 @@ def requests_sent() -> Panel:
     query = Query(
         f"sum by (request, result) ({rate('mcp_incident_alertmanager_requests_total')})", "{{request}} {{result}}"
     )
-    return stack(about, query, unit="ops", legends=("success", "failure"))
+    return stack(about, query, unit="ops", colours=two_by_result("read", "post"))
 
 
 def trouble() -> Panel:
@@ -107,7 +108,7 @@ def trouble() -> Panel:
     errors = "sum(round(increase(mcp_incident_write_errors_total[$__rate_interval])))"
     odd = "sum by (handling) (round(increase(mcp_incident_odd_alerts_total[$__rate_interval])))"
     queries = Query(errors, "database failed"), Query(odd, "alert {{handling}}")
-    return stack(about, *queries, unit="none", legends=("database failed", "alert cut", "alert skipped"))
+    return stack(about, *queries, unit="none", legends=("failed", *OddAlert))
 
 
 def _mean(stage: str, *by: str) -> str:

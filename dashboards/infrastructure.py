@@ -2,7 +2,7 @@
 
 from dashboards import variables
 from dashboards.board import Board, Row
-from dashboards.conventions import NoData
+from dashboards.conventions import Colour, NoData
 from dashboards.limits import Limits
 from dashboards.panels import About, Empty, Panel, bars, lines, number
 from dashboards.queries import Query, rate
@@ -35,7 +35,7 @@ def processor_now(limits: Limits) -> Panel:
     """The busiest host."""
     limit = limits.of("resource_exhaustion", metric="node_cpu_seconds_total")
     about = About(
-        "Busiest processor",
+        "Processor",
         "Processor use of the busiest host, as the alert ResourceExhaustion measures it.",
         NoData.NODE,
     )
@@ -46,7 +46,7 @@ def memory_now(limits: Limits) -> Panel:
     """The fullest host."""
     limit = limits.of("resource_exhaustion", metric="node_memory_MemAvailable_bytes")
     about = About(
-        "Fullest memory",
+        "Memory",
         "Memory use of the fullest host, as the alert ResourceExhaustion measures it.",
         NoData.NODE,
     )
@@ -55,14 +55,14 @@ def memory_now(limits: Limits) -> Panel:
 
 def disk_now() -> Panel:
     """The fullest disk."""
-    about = About("Fullest disk", "Used share of the fullest file system of the chosen hosts.", NoData.NODE)
+    about = About("Disk", "Used share of the fullest file system of the chosen hosts.", NoData.NODE)
     return number(about, Query(f"max({_disk_used()})"), unit="percentunit")
 
 
 def load_now() -> Panel:
     """How much waits for a processor."""
     about = About(
-        "Load per core",
+        "Load",
         "Processes that run or want to run, a processor core, over 5 minutes; above 1 some wait.",
         NoData.NODE,
     )
@@ -72,7 +72,7 @@ def load_now() -> Panel:
 def disk_busy_now() -> Panel:
     """The busiest disk."""
     about = About(
-        "Busiest disk", "Share of the time in which the busiest disk of the chosen hosts was at work.", NoData.NODE
+        "Disk busy", "Share of the time in which the busiest disk of the chosen hosts was at work.", NoData.NODE
     )
     query = Query(f"max({rate(f'node_disk_io_time_seconds_total{{{HOST}}}')})")
     return number(about, query, unit="percentunit")
@@ -80,7 +80,7 @@ def disk_busy_now() -> Panel:
 
 def uptime() -> Panel:
     """Which host started last."""
-    about = About("Last start of a host", "Time since the chosen host that started last was started.", NoData.NODE)
+    about = About("Uptime", "Time since the chosen host that started last was started.", NoData.NODE)
     return number(about, Query(f"time() - max(node_boot_time_seconds{{{HOST}}})"), unit="s")
 
 
@@ -149,13 +149,14 @@ def memory_parts() -> Panel:
     about = About("Memory of the chosen hosts", "Memory in all, available, and used as file cache.", NoData.NODE)
     parts = {"total": "MemTotal", "available": "MemAvailable", "cached": "Cached"}
     queries = [Query(f"sum(node_memory_{part}_bytes{{{HOST}}})", name) for name, part in parts.items()]
-    return lines(about, *queries, unit="bytes")
+    colours = {"total": Colour.LOW, "available": Colour.NEUTRAL, "cached": Colour.HIGH}
+    return lines(about, *queries, unit="bytes", colours=colours)
 
 
 def disk_space() -> Panel:
     """How full disks are."""
     about = About("Disk space used", "Used share of each file system of the chosen hosts.", NoData.NODE)
-    query = Query(f"max by (instance, mountpoint) ({_disk_used()})", "{{instance}} {{mountpoint}}")
+    query = Query(f"max by (instance, mountpoint) ({_disk_used()})", "{{mountpoint}} on {{instance}}")
     return bars(about, query, unit="percentunit", top=1)
 
 

@@ -42,7 +42,7 @@ class Limit:
         return [(start, Colour.GOOD if self.is_lower_bound else MEANING[self.severity.value])]
 
     @property
-    def base(self) -> Colour:
+    def base(self) -> str:
         """Colour below the limit."""
         return MEANING[self.severity.value] if self.is_lower_bound else Colour.GOOD
 

@@ -24,7 +24,7 @@ def board(limits: Limits) -> Board:
             Row([targets(), scrape_duration(), samples(), drops()], "Scrapes and series"),
             Row([evaluation(), evaluation_failures(), ingestion()], "Rules and storage"),
             Row([notifications().sized(8), failed_notifications(), notification_latency()], "Notifications"),
-            Row([spans().sized(24)], "Traces"),
+            Row([spans(), lost_spans()], "Traces"),
             Row([configurations(), target_files(), versions(), workers(), deaths()], "Configurations and versions"),
         ],
         marked='component="lookout"',
@@ -39,8 +39,20 @@ def spans() -> Panel:
         "Tracing is off: OTEL_EXPORTER_OTLP_ENDPOINT is not set.",
         Empty.WHEN_UNUSED,
     )
-    query = Query(f"sum by (service, result) ({rate('mcp_trace_spans_total')})", "{{service}} {{result}}")
-    return stack(about, query, unit="ops")
+    query = Query(f"sum by (result) ({rate('mcp_trace_spans_total')})", "{{result}}")
+    return stack(about, query, unit="ops", legends=("exported", "queue_full", "export_failed"))
+
+
+def lost_spans() -> Panel:
+    """Whose traces do not arrive."""
+    about = About(
+        "Lost spans by service",
+        "Spans a second that were dropped or could not be delivered, by the service whose they were.",
+        "No span was lost in this time.",
+        Empty.WHEN_HEALTHY,
+    )
+    lost = rate('mcp_trace_spans_total{result!="exported"}')
+    return stack(about, Query(f"sum by (service) ({lost}) > 0", "{{service}}"), unit="ops", are_bad=True)
 
 
 SINGLE = "Every sidecar runs as one process."
@@ -63,7 +75,7 @@ def deaths() -> Panel:
 
 def missing() -> Panel:
     """How many targets do not answer."""
-    about = About("Targets not answering", "Scraped addresses that did not answer the last time.", NoData.PROMETHEUS)
+    about = About("Missing", "Scraped addresses that did not answer the last time.", NoData.PROMETHEUS)
     return number(about, Query("count(up == 0) or 0 * count(up)"), unit="none", steps=[(1, Colour.BAD)])
 
 
@@ -71,7 +83,7 @@ def rule_failures(limits: Limits) -> Panel:
     """Whether rules fail."""
     limit = limits.of("rule_evaluation_failing")
     about = About(
-        "Failed rule evaluations",
+        "Rule fails",
         "Evaluations of the worst rule group that failed, over the window of the alert RuleEvaluationFailing.",
         NoData.PROMETHEUS,
     )
@@ -82,7 +94,7 @@ def undelivered(limits: Limits) -> Panel:
     """Whether somebody was not told."""
     limit = limits.of("notifications_failing")
     about = About(
-        "Failed notifications",
+        "Not sent",
         "Messages of the worst channel that were not delivered, over the window of the alert NotificationsFailing.",
         NoData.ALERTMANAGER,
     )
@@ -92,7 +104,7 @@ def undelivered(limits: Limits) -> Panel:
 def dropped() -> Panel:
     """Whether a metric is at its cap."""
     about = About(
-        "Samples dropped at a cap",
+        "Dropped",
         "Samples that our services left out in the chosen time range because a metric had too many label sets.",
         "No metric has reached its cap.",
         Empty.WHEN_HEALTHY,
@@ -103,13 +115,13 @@ def dropped() -> Panel:
 
 def series() -> Panel:
     """How much Prometheus holds."""
-    about = About("Series in memory", "Series that Prometheus holds in memory.", NoData.PROMETHEUS)
+    about = About("Series", "Series that Prometheus holds in memory.", NoData.PROMETHEUS)
     return number(about, Query("sum(prometheus_tsdb_head_series)"), unit="short")
 
 
 def queue() -> Panel:
     """Whether alerts pile up."""
-    about = About("Alerts queued", "Alerts that Prometheus has not yet handed over.", NoData.PROMETHEUS)
+    about = About("Queued", "Alerts that Prometheus has not yet handed over.", NoData.PROMETHEUS)
     return number(about, Query("sum(prometheus_notifications_queue_length)"), unit="none")
 
 
@@ -168,14 +180,14 @@ def evaluation_failures() -> Panel:
         Query(f"sum({rate('prometheus_rule_evaluation_failures_total')})", "failed"),
         Query(f"sum({rate('prometheus_rule_group_iterations_missed_total')})", "missed"),
     ]
-    return lines(about, *queries, unit="ops", legends=("failed",)).sized(8)
+    return lines(about, *queries, unit="ops", legends=("failed", "missed")).sized(8)
 
 
 def ingestion() -> Panel:
     """How much Prometheus takes in."""
     about = About("Samples stored", "Samples that Prometheus stores, a second.", NoData.PROMETHEUS)
     query = Query(f"sum by (type) ({rate('prometheus_tsdb_head_samples_appended_total')})", "{{type}}")
-    return lines(about, query, unit="wps").sized(8)
+    return lines(about, query, unit="suffix:samples/s").sized(8)
 
 
 def failed_notifications() -> Panel:

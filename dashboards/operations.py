@@ -48,7 +48,7 @@ def highest_errors(limits: Limits) -> Panel:
     """The worst agent type, as the alert sees it."""
     limit = limits.of("high_error_rate", matchers=OF_TYPES)
     about = About(
-        "Highest MCP error rate",
+        "Error rate",
         "Share of MCP operations that failed, of the worst agent type, over the window of the alert HighErrorRate. "
         "Faults of the caller do not count.",
         NoData.SIDECAR,
@@ -60,7 +60,7 @@ def highest_errors(limits: Limits) -> Panel:
 def failing() -> Panel:
     """How much of the chosen fails, callers' faults included."""
     about = About(
-        "Failed requests",
+        "Failed",
         "Requests of the chosen kind that ended in an error, faults of callers included.",
         NoData.SIDECAR,
     )
@@ -70,7 +70,7 @@ def failing() -> Panel:
 
 def p95(limits: Limits) -> Panel:
     """How long it takes."""
-    about = About("Duration, 95th percentile", "Time under which 95 % of the chosen requests stay.", NoData.SIDECAR)
+    about = About("Time, p95", "Time under which 95 % of the chosen requests stay.", NoData.SIDECAR)
     return number(about, Query(percentile(0.95, DURATION, CHOSEN)), unit="s", limit=limits.find("operation_slow"))
 
 
@@ -83,7 +83,7 @@ def tool_rate() -> Panel:
 def tool_errors() -> Panel:
     """How many tool calls answer with an error of the tool."""
     about = About(
-        "Tool errors",
+        "Tool fails",
         "Calls that the server answered with isError: the protocol worked, the tool did not.",
         "No tool was called in this time.",
     )

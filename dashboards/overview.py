@@ -28,8 +28,9 @@ def board(limits: Limits) -> Board:
         description="Is everything fine? If not: which agent or workflow, since when, and who was told.",
         filters=[variables.agent_type(), variables.workflow()],
         rows=[
-            Row([*verdict, alerts.firing_list(limits).sized(16, 9), health_parts()]),
-            Row(_agents(), "Agents"),
+            Row([*verdict, alerts.firing_list(limits)]),
+            Row([health_parts(), agents.healthy_by_type(), agents.unhealthy_agents().sized(8)], "Parts and agents"),
+            Row([agents.agent_states(), agents.probe_latency(), agents.probe_outcomes()], "Probes"),
             Row([workflows.success(limits), workflows.runs(), workflows.waits()], "Workflows"),
             Row([security.by_reason(), security.denials(), security.decision_latency()], "Security"),
             Row([operations.rate_by_type(), operations.errors(limits), operations.overall_latency()], "MCP operations"),
@@ -37,16 +38,6 @@ def board(limits: Limits) -> Board:
         ],
         marked='severity="critical"',
     )
-
-
-def _agents() -> list[Panel]:
-    return [
-        agents.healthy_by_type(),
-        agents.unhealthy_agents(),
-        agents.agent_states(),
-        agents.probe_latency(),
-        agents.probe_outcomes(),
-    ]
 
 
 def _below(limits: Limits) -> list[Panel]:
@@ -60,7 +51,7 @@ def _below(limits: Limits) -> list[Panel]:
 def health_score() -> Panel:
     """The whole system in one number."""
     about = About(
-        "Health score",
+        "Health",
         "Health of the whole system from 0 to 100, computed by the exporter from its four parts.",
         NoData.EXPORTER,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Protocol, Self, TypeVar
 
 from grafana_foundation_sdk.builders import (
@@ -19,7 +20,6 @@ from grafana_foundation_sdk.builders import (
 from grafana_foundation_sdk.models import common as shapes
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models import table as tables
-from grafana_foundation_sdk.models import timeseries as graphs
 from grafana_foundation_sdk.models.dashboard import FieldColorModeId as ColourMode
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
@@ -29,8 +29,11 @@ from dashboards.conventions import MEANING, TYPES, Colour, datasource, log_lines
 from dashboards.limits import Limit
 from dashboards.queries import Query
 
-WIDE = 12
-"""Columns of the grid from which on a graph has room for its legend on the right."""
+HEADROOM: Mapping[str, float] = {
+    "ops": 0.1, "reqps": 0.1, "opm": 1, "suffix:records/s": 0.1, "s": 0.001, "percentunit": 0.01, "none": 5,
+    "short": 10, "bytes": 1e6, "Bps": 1e3, "pps": 10,
+}  # fmt: skip
+"""Up to where an axis goes at least; of nothing but zeros Grafana would make one up to 100."""
 
 
 class Empty(StrEnum):
@@ -56,6 +59,8 @@ class About:
     may_be_empty: Empty = Empty.NEVER
     word: str = ""
     """What a single value says instead of a number, where the usual word would not be true."""
+    key: str = ""
+    """What its id is made of where another panel of the board has the same title."""
 
     @property
     def absent(self) -> str:
@@ -99,7 +104,7 @@ def number(
     unit: str,
     limit: Limit | None = None,
     steps: Sequence[fields.Step] = (),
-    base: Colour = Colour.GOOD,
+    base: str = Colour.GOOD,
     decimals: int | None = None,
 ) -> Panel:
     """One number now, coloured by an alert's limit or by steps, where there are any.
@@ -133,7 +138,7 @@ def bars(
     top: float | None = None,
     limit: Limit | None = None,
     steps: Sequence[fields.Step] = (),
-    base: Colour = Colour.GOOD,
+    base: str = Colour.GOOD,
     decimals: int | None = None,
 ) -> Panel:
     """One bar a series, now; `top` is the full bar."""
@@ -155,11 +160,12 @@ def lines(
     *queries: Query,
     unit: str,
     legends: Sequence[str] = (),
+    colours: Mapping[str, str] = MappingProxyType({}),
     limit: Limit | None = None,
     top: float | None = None,
     are_bad: bool = False,
 ) -> Panel:
-    """Series over time; `legends` wear the colour of their meaning, an alert's limit is a dashed line."""
+    """Series over time; `legends` wear the colour of their meaning, others `colours`; an alert's limit is dashed."""
     builder = _start(timeseries.Panel(), about, queries, unit).min(0).line_width(1).fill_opacity(8)
     builder.color_scheme(fields.series_colours(are_bad))
     if top is not None:
@@ -169,16 +175,23 @@ def lines(
         builder.thresholds_style(common.GraphThresholdsStyleConfig().mode(shapes.GraphThresholdsStyleMode.DASHED))
     if any(query.has_exemplars for query in queries):
         builder.data_links([dashboard.DashboardLink("Log lines of this time (profile telemetry)").url(log_lines())])
-    _finish_series(builder, legends)
+    _finish_series(builder, unit, legends, colours)
     return Panel(about, builder.build(), width=12, height=9)
 
 
-def stack(about: About, *queries: Query, unit: str, legends: Sequence[str] = (), are_bad: bool = False) -> Panel:
-    """Parts of a whole over time, as stacked bars."""
+def stack(
+    about: About,
+    *queries: Query,
+    unit: str,
+    legends: Sequence[str] = (),
+    colours: Mapping[str, str] = MappingProxyType({}),
+    are_bad: bool = False,
+) -> Panel:
+    """Parts of a whole over time, as stacked bars, coloured as lines are."""
     builder = _start(timeseries.Panel(), about, queries, unit).min(0).line_width(0).fill_opacity(80).bar_width_factor(1)
     builder.draw_style(shapes.GraphDrawStyle.BARS).stacking(common.StackingConfig().mode(shapes.StackingMode.NORMAL))
     builder.color_scheme(fields.series_colours(are_bad))
-    _finish_series(builder, legends)
+    _finish_series(builder, unit, legends, colours)
     return Panel(about, builder.build(), width=12, height=9)
 
 
@@ -191,7 +204,7 @@ def timeline(about: About, query: Query, texts: Mapping[str, tuple[str, Colour]]
     builder = _start(statetimeline.Panel(), about, [query], "none").mappings([*fields.value_texts(texts), absent])
     builder.color_scheme(fields.colour_by(ColourMode.FIXED).fixed_color(Colour.UNKNOWN.value))
     builder.show_value(shapes.VisibilityMode.NEVER).merge_values(True).row_height(0.9).line_width(0)
-    builder.legend(_legend([])).tooltip(common.VizTooltipOptions().mode(shapes.TooltipDisplayMode.SINGLE))
+    builder.legend(_legend()).tooltip(common.VizTooltipOptions().mode(shapes.TooltipDisplayMode.SINGLE))
     return Panel(about, builder.build(), width=24, height=10)
 
 
@@ -230,13 +243,6 @@ def rows(
     return Panel(about, model, width=24, height=7)
 
 
-def place_legend(panel: Panel) -> None:
-    """Put the legend of a wide graph beside it: below it, four series already have to scroll."""
-    options = panel.model.options
-    if isinstance(options, graphs.Options) and panel.width >= WIDE:
-        options.legend.placement = shapes.LegendPlacement.RIGHT
-
-
 def _start(builder: B, about: About, queries: Sequence[Query], unit: str) -> B:
     builder.title(about.title).description(about.description).datasource(datasource()).unit(unit).no_value(
         about.no_data
@@ -269,16 +275,17 @@ def _target(query: Query, index: int) -> prometheus.Dataquery:
     return target.datasource(datasource())
 
 
-def _finish_series(builder: timeseries.Panel, legends: Sequence[str]) -> None:
-    builder.show_points(shapes.VisibilityMode.NEVER).legend(_legend(["lastNotNull", "max"]))
+def _finish_series(builder: timeseries.Panel, unit: str, legends: Sequence[str], colours: Mapping[str, str]) -> None:
+    builder.show_points(shapes.VisibilityMode.NEVER).legend(_legend("lastNotNull"))
+    builder.axis_soft_max(HEADROOM.get(unit, 1))
     builder.tooltip(common.VizTooltipOptions().mode(shapes.TooltipDisplayMode.MULTI).sort(shapes.SortOrder.DESCENDING))
-    for legend in legends:
-        if colour := MEANING.get(legend) or TYPES.get(legend):
-            # Also where a name precedes the word: "issuer failure".
-            builder.override_by_regexp(f"/(^| ){legend}$/", [fields.fixed(colour)])
+    meant = {legend: colour for legend in legends if (colour := MEANING.get(legend) or TYPES.get(legend))}
+    for legend, colour in {**meant, **colours}.items():
+        # Also where a name precedes the word: "alert cut".
+        builder.override_by_regexp(f"/(^| ){legend}$/", [fields.fixed(colour)])
 
 
-def _legend(calculations: list[str]) -> common.VizLegendOptions:
+def _legend(*calculations: str) -> common.VizLegendOptions:
+    """Return a legend below the graph, whose entries go on in the next line: beside it, a narrow graph would vanish."""
     legend = common.VizLegendOptions().show_legend(True).placement(shapes.LegendPlacement.BOTTOM)
-    mode = shapes.LegendDisplayMode.TABLE if calculations else shapes.LegendDisplayMode.LIST
-    return legend.display_mode(mode).calcs(calculations)
+    return legend.display_mode(shapes.LegendDisplayMode.LIST).calcs(list(calculations))

@@ -47,7 +47,7 @@ def _desk() -> list[Panel]:
 def security_alerts() -> Panel:
     """How many of them are about security."""
     about = About(
-        "Security alerts firing",
+        "Security",
         "Alerts of the component security that fire now. Empty when the Watchdog does not fire.",
         NoData.RULES,
     )
@@ -57,7 +57,7 @@ def security_alerts() -> Panel:
 def longest(limits: Limits) -> Panel:
     """How long people have been told that something is wrong."""
     about = About(
-        "Open longest",
+        "Longest",
         "Time since the alert that fires longest began, as its messages say.",
         "No alert fires.",
         Empty.WHEN_HEALTHY,
@@ -68,7 +68,7 @@ def longest(limits: Limits) -> Panel:
 def coverage() -> Panel:
     """How much of the fleet is really watched."""
     about = About(
-        "Agents watched",
+        "Watched",
         f"Share of the configured agents that were probed within {FRESH_SECONDS // 60} minutes, healthy or not.",
         NoData.EXPORTER,
     )
@@ -80,14 +80,14 @@ def coverage() -> Panel:
 
 def rules_loaded() -> Panel:
     """How many rules watch."""
-    about = About("Rules that watch", "Rules that Prometheus evaluates.", NoData.PROMETHEUS)
+    about = About("Rules", "Rules that Prometheus evaluates.", NoData.PROMETHEUS)
     return number(about, Query("sum(prometheus_rule_group_rules)"), unit="none")
 
 
 def incident_desk() -> Panel:
     """Whether incidents are kept."""
     about = About(
-        "Incident desk",
+        "Desk",
         "Whether the incident desk, which keeps incidents and their times, is there and answers.",
         "Not installed: times to detect, acknowledge and resolve are not kept.",
         Empty.WHEN_UNUSED,

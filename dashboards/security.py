@@ -1,10 +1,11 @@
 """Security: who is refused and why, who is locked out, and are the keys fresh."""
 
-from contract.vocabulary import AuthResult, AuthzResult
+from contract.vocabulary import AuthReason, AuthResult, AuthzResult
 from dashboards.board import Board, Row
 from dashboards.conventions import Colour, NoData
+from dashboards.fields import Column
 from dashboards.limits import Limits
-from dashboards.panels import About, Empty, Panel, heat, lines, number, stack
+from dashboards.panels import About, Empty, Panel, heat, lines, number, rows, stack
 from dashboards.queries import Query, percentile, percentiles, rate, share
 
 AUTHENTICATIONS = "mcp_auth_authentications_total"
@@ -14,6 +15,7 @@ ALLOWED = f'{AUTHORIZATIONS}{{result="allow"}}'
 DENIED = f'{AUTHORIZATIONS}{{result!="allow"}}'
 DECISION = "mcp_auth_decision_duration_seconds"
 PERCENTILES = ("p50", "p95", "p99")
+REFUSALS = tuple(reason for reason in AuthReason if reason is not AuthReason.OK)
 NOTHING_DENIED = "Nothing was denied in this time."
 
 
@@ -39,7 +41,7 @@ def failures(limits: Limits) -> Panel:
     """Failed authentications, as the alert counts them."""
     limit = limits.of("security_breach")
     about = About(
-        "Failed authentications",
+        "Auth fails",
         "Authentications that failed within the last minute, as the alert SecurityBreach counts them.",
         NoData.SIDECAR,
     )
@@ -48,26 +50,26 @@ def failures(limits: Limits) -> Panel:
 
 def denied() -> Panel:
     """How much is denied."""
-    about = About("Denied requests", "Share of authorizations that were denied or ended in an error.", NoData.SIDECAR)
+    about = About("Denied", "Share of authorizations that were denied or ended in an error.", NoData.SIDECAR)
     return number(about, Query(share(DENIED, AUTHORIZATIONS)), unit="percentunit")
 
 
 def locked() -> Panel:
     """Who is locked out."""
-    about = About("Clients locked out", "Clients that are locked out now after repeated failures.", NoData.SIDECAR)
+    about = About("Lockouts", "Clients that are locked out now after repeated failures.", NoData.SIDECAR)
     return number(about, Query("sum(mcp_auth_locked_clients)"), unit="none", steps=[(1, Colour.WARNING)])
 
 
 def revoked() -> Panel:
     """How many revocations there are."""
-    about = About("Revocations in force", "Tokens, subjects and dates before which tokens are refused.", NoData.SIDECAR)
+    about = About("Revoked", "Tokens, subjects and dates before which tokens are refused.", NoData.SIDECAR)
     return number(about, Query("max(mcp_auth_tokens_revoked)"), unit="none")
 
 
 def key_age() -> Panel:
     """How fresh the keys are."""
     about = About(
-        "Oldest keys",
+        "Key age",
         "Time since the keys of the issuer whose last refresh is longest ago were fetched.",
         "No keys were fetched yet: is the issuer reachable?",
     )
@@ -77,7 +79,7 @@ def key_age() -> Panel:
 def fail_open() -> Panel:
     """How often a control was bypassed."""
     about = About(
-        "Controls bypassed",
+        "Bypassed",
         "How often the configuration let a request pass without a control, in the chosen time range.",
         "No control may be bypassed, or none was.",
         Empty.WHEN_HEALTHY,
@@ -106,7 +108,7 @@ def by_reason() -> Panel:
         Empty.WHEN_HEALTHY,
     )
     failed = f"sum by (reason) ({rate(REFUSED)})"
-    return stack(about, Query(f"{failed} > 0", "{{reason}}"), unit="ops", are_bad=True).sized(8)
+    return stack(about, Query(f"{failed} > 0", "{{reason}}"), unit="ops", legends=REFUSALS).sized(8)
 
 
 def authorization_results() -> Panel:
@@ -133,24 +135,29 @@ def denials() -> Panel:
     """Who is denied what for."""
     about = About(
         "Denied authorizations by role",
-        "Requests of known callers that were denied, a second, by the caller's role and the reason.",
+        "Requests of known callers that were denied in the chosen time range, by the caller's role and the reason.",
         NOTHING_DENIED,
         Empty.WHEN_HEALTHY,
     )
-    refused = f"sum by (role, reason) ({rate(DENIED)})"
-    return stack(about, Query(f"{refused} > 0", "{{role}}: {{reason}}"), unit="ops", are_bad=True).sized(8)
+    return _by_role_and_reason(about, DENIED).sized(8, 9)
 
 
 def shadow_denials() -> Panel:
     """What the policy would deny if it were in force."""
     about = About(
         "Shadow denials by role",
-        "Requests that passed in shadow mode although they would have been denied, a second, by role and reason.",
+        "Requests that passed in shadow mode although they would have been denied, in the chosen time range.",
         "Nothing would have been denied in this time, or shadow mode is off.",
         Empty.WHEN_HEALTHY,
     )
-    passed = f"sum by (role, reason) ({rate('mcp_auth_shadow_denials_total')})"
-    return stack(about, Query(f"{passed} > 0", "{{role}}: {{reason}}"), unit="ops")
+    return _by_role_and_reason(about, "mcp_auth_shadow_denials_total").sized(12, 9)
+
+
+def _by_role_and_reason(about: About, counter: str) -> Panel:
+    """A table, because no colours tell apart what two names make together."""
+    counted = f"sum by (role, reason) (round(increase({counter}[$__range]))) > 0"
+    columns = [Column("role", "Role"), Column("reason", "Reason"), Column("Value", "Requests", unit="none", width=90)]
+    return rows(about, columns, Query(counted), sort_by="Requests")
 
 
 def hidden() -> Panel:
@@ -161,7 +168,8 @@ def hidden() -> Panel:
         "No list was shortened: none was asked for yet, or its caller may use all.",
         Empty.WHEN_UNUSED,
     )
-    return stack(about, Query(f"sum by (kind) ({rate('mcp_auth_hidden_items_total')})", "{{kind}}"), unit="ops")
+    query = Query(f"sum by (kind) ({rate('mcp_auth_hidden_items_total')})", "{{kind}}")
+    return stack(about, query, unit="ops", legends=("tools", "prompts", "resources"))
 
 
 def lockouts() -> Panel:
@@ -173,15 +181,14 @@ def lockouts() -> Panel:
         Query("sum(mcp_auth_locked_clients)", "locked out"),
         Query(f"60 * sum({rate('mcp_auth_lockouts_total')})", "new a minute"),
     ]
-    return lines(about, *queries, unit="none").sized(8)
+    colours = {"locked out": Colour.WARNING, "new a minute": Colour.BAD}
+    return lines(about, *queries, unit="none", colours=colours).sized(8)
 
 
 def refreshes() -> Panel:
     """Whether keys can be fetched."""
-    about = About(
-        "Key refreshes by result", "Fetches of the issuers' keys a second, by issuer and result.", NoData.SIDECAR
-    )
-    query = Query(f"sum by (issuer, result) ({rate('mcp_auth_jwks_refreshes_total')})", "{{issuer}} {{result}}")
+    about = About("Key refreshes by result", "Fetches of the issuers' keys a second, of all issuers.", NoData.SIDECAR)
+    query = Query(f"sum by (result) ({rate('mcp_auth_jwks_refreshes_total')})", "{{result}}")
     return stack(about, query, unit="ops", legends=("success", "failure")).sized(8)
 
 
@@ -209,7 +216,9 @@ def latency_by_mode() -> Panel:
         "Time under which 95 % of the decisions of a mode stay.",
         NoData.SIDECAR,
     )
-    return lines(about, Query(percentile(0.95, DECISION, by=["mode"]), "{{mode}}"), unit="s").sized(8)
+    return lines(
+        about, Query(percentile(0.95, DECISION, by=["mode"]), "{{mode}}"), unit="s", legends=("proxy", "forward")
+    ).sized(8)
 
 
 def decision_heat() -> Panel:

@@ -12,6 +12,8 @@ from dashboards.queries import Query
 from rules.slos import BUDGET_WINDOW, PACES, Objective, burn_rate
 
 SHOWN_WINDOWS = ("5m", "1h", "6h", "3d")
+WINDOW_COLOURS = ("super-light-blue", Colour.LOW, Colour.NEUTRAL, Colour.HIGH)
+"""The longer, the darker."""
 BUDGET_STEPS: list[Step] = [(0.0, Colour.WARNING), (0.25, Colour.GOOD)]
 NO_EVENTS = "Nothing was recorded: there were too few events, or Prometheus does not evaluate the recording rules."
 PAGE = Limit("", PACES["fast"][0].factor, False, Severity.CRITICAL)
@@ -43,24 +45,24 @@ def _title(name: str) -> str:
 def achieved(name: str, objective: Objective) -> Panel:
     """How much was good."""
     about = About(
-        f"{_title(name)}: achieved",
-        f"Share of good events in the chosen time range. Promised: {objective.objective:.4g} of all.",
+        "Good, this range",
+        f"{_title(name)}: share of good events in the chosen time range. Promised: {objective.objective:.4g} of all "
+        f"within {BUDGET_WINDOW}, which a short range can miss without harm: the budget beside it is the judge.",
         NO_EVENTS,
+        key=f"{_title(name)}: achieved",
     )
     good, events = (f'sum_over_time(slo:{kind}:rate5m{{slo="{name}"}}[$__range])' for kind in ("good", "all"))
-    steps = [(objective.objective, Colour.GOOD)]
-    return number(about, Query(f"{good} / ({events} > 0)"), unit="percentunit", steps=steps, base=Colour.BAD).sized(
-        6, 9
-    )
+    return number(about, Query(f"{good} / ({events} > 0)"), unit="percentunit").sized(6, 9)
 
 
 def budget_left(name: str, objective: Objective) -> Panel:
     """How much may still go wrong."""
     about = About(
-        f"{_title(name)}: budget left",
-        f"Share of the errors allowed in {BUDGET_WINDOW} that have not happened; below 0 the promise is broken. "
-        "Days before the first measurement count as good.",
+        f"Budget left, {BUDGET_WINDOW}",
+        f"{_title(name)}: share of the errors allowed in {BUDGET_WINDOW} that have not happened; below 0 the "
+        "promise is broken. Days before the first measurement count as good.",
         NO_EVENTS,
+        key=f"{_title(name)}: budget left",
     )
     query = Query(f'clamp_max(slo:error_budget_left:ratio{BUDGET_WINDOW}{{slo="{name}"}}, 1)')
     return number(about, query, unit="percentunit", steps=BUDGET_STEPS, base=Colour.BAD).sized(6, 9)
@@ -69,10 +71,12 @@ def budget_left(name: str, objective: Objective) -> Panel:
 def burn_rates(name: str) -> Panel:
     """How fast the budget goes."""
     about = About(
-        f"{_title(name)}: burn rate",
-        "How many times faster than allowed errors happen, over several windows; at 1 the budget lasts exactly. "
-        "Dashed: the rate over an hour that pages somebody.",
+        "Burn rate",
+        f"{_title(name)}: how many times faster than allowed errors happen, over several windows; at 1 the budget "
+        "lasts exactly. Dashed: the rate over an hour that pages somebody.",
         NO_EVENTS,
+        key=f"{_title(name)}: burn rate",
     )
     queries = [Query(f'{burn_rate(window)}{{slo="{name}"}}', window) for window in SHOWN_WINDOWS]
-    return lines(about, *queries, unit="none", limit=PAGE).sized(12)
+    colours = dict(zip(SHOWN_WINDOWS, WINDOW_COLOURS, strict=True))
+    return lines(about, *queries, unit="none", limit=PAGE, colours=colours).sized(12)

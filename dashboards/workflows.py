@@ -1,6 +1,6 @@
 """Workflows: do runs end well, how long do they take, and what do they wait for."""
 
-from contract.vocabulary import RunOutcome
+from contract.vocabulary import HumanKind, RunOutcome
 from dashboards import variables
 from dashboards.board import Board, Row
 from dashboards.conventions import Colour, NoData
@@ -49,7 +49,7 @@ def lowest_success(limits: Limits) -> Panel:
     """The worst workflow, as the alert sees it."""
     limit = limits.of("workflow_failure", matchers=CHOSEN)
     about = About(
-        "Lowest workflow success",
+        "Runs OK",
         "Share of ended runs that completed, of the worst workflow, over the window of the alert WorkflowFailure. "
         "Runs that people cancelled or rejected do not count.",
         NO_RUN,
@@ -59,17 +59,13 @@ def lowest_success(limits: Limits) -> Panel:
 
 def in_progress() -> Panel:
     """How much is under way."""
-    about = About(
-        "Runs in progress", "Runs of the chosen workflows that are under way, in any phase.", NoData.WORKFLOWS
-    )
+    about = About("Running", "Runs of the chosen workflows that are under way, in any phase.", NoData.WORKFLOWS)
     return number(about, Query(f"sum(mcp_workflow_runs_in_progress{{{CHOSEN}}})"), unit="none")
 
 
 def queued(limits: Limits) -> Panel:
     """How much waits to start."""
-    about = About(
-        "Longest queue", "Runs that wait to start, in the longest queue of the chosen workflows.", NoData.WORKFLOWS
-    )
+    about = About("Queue", "Runs that wait to start, in the longest queue of the chosen workflows.", NoData.WORKFLOWS)
     return number(
         about,
         Query(f"max(mcp_workflow_queue_depth{{{CHOSEN}}})"),
@@ -80,7 +76,7 @@ def queued(limits: Limits) -> Panel:
 
 def oldest_queued(limits: Limits) -> Panel:
     """How long the oldest has waited to start."""
-    about = About("Longest wait to start", "How long the oldest run in the queue has waited.", NoData.WORKFLOWS)
+    about = About("Queue age", "How long the oldest run in the queue has waited.", NoData.WORKFLOWS)
     return number(
         about,
         Query(f"max(mcp_workflow_queue_oldest_seconds{{{CHOSEN}}})"),
@@ -91,16 +87,14 @@ def oldest_queued(limits: Limits) -> Panel:
 
 def waiting() -> Panel:
     """How much waits for people."""
-    about = About(
-        "Runs waiting for people", "Runs that wait for an approval, feedback or a clarification.", NoData.WORKFLOWS
-    )
+    about = About("Waiting", "Runs that wait for an approval, feedback or a clarification.", NoData.WORKFLOWS)
     return number(about, Query(f"sum(mcp_workflow_human_pending{{{CHOSEN}}})"), unit="none")
 
 
 def last_success(limits: Limits) -> Panel:
     """When something last went well."""
     about = About(
-        "Since the last success",
+        "Last OK",
         "Time since a run completed, of the chosen workflow that waits longest; never completed ones left out.",
         "No run has completed since the engine started.",
     )
@@ -147,7 +141,9 @@ def funnel() -> Panel:
         "How often each step ended in the chosen time range, most frequent first; a drop shows where runs stop.",
         NoData.WORKFLOWS,
     )
-    query = Query(f"sort_desc(sum by (step) (increase({STEP_DURATION}_count{{{CHOSEN}}}[$__range])))", "{{step}}")
+    query = Query(
+        f"sort_desc(sum by (step) (round(increase({STEP_DURATION}_count{{{CHOSEN}}}[$__range]))))", "{{step}}"
+    )
     return bars(about, query, unit="short")
 
 
@@ -205,7 +201,8 @@ def waits() -> Panel:
         Query(f"sum(mcp_workflow_queue_depth{{{CHOSEN}}})", "to start"),
         Query(f"sum by (kind) (mcp_workflow_human_pending{{{CHOSEN}}})", "for {{kind}}"),
     ]
-    return lines(about, *queries, unit="none").sized(8)
+    words = ("start", *HumanKind)
+    return lines(about, *queries, unit="none", legends=words).sized(8)
 
 
 def queue(limits: Limits) -> Panel:
@@ -223,7 +220,7 @@ def human_waits() -> Panel:
         "Longest wait for a person", "How long the oldest run has waited for a person, by what for.", NoData.WORKFLOWS
     )
     query = Query(f"max by (kind) (mcp_workflow_human_oldest_wait_seconds{{{CHOSEN}}})", "{{kind}}")
-    return lines(about, query, unit="s").sized(8)
+    return lines(about, query, unit="s", legends=tuple(HumanKind)).sized(8)
 
 
 def sources() -> Panel:

@@ -8,14 +8,27 @@ import pytest
 from tests.dashboards.reading import NAMES, board, filled, panels, selectors, targets
 
 WINDOW_OF_AN_ALERT = {
-    "Lowest workflow success": "shows the value that the alert judges, over the alert's window",
+    "Runs OK": "shows the value that the alert judges, over the alert's window",
     "Workflow success": "shows the value that the alert judges, over the alert's window",
-    "Highest MCP error rate": "shows the value that the alert judges, over the alert's window",
+    "Error rate": "shows the value that the alert judges, over the alert's window",
     "Error rate by agent type": "shows the value that the alert judges, over the alert's window",
-    "Busiest processor": "shows the value that the alert judges, over the alert's window",
+    "Processor": "shows the value that the alert judges, over the alert's window",
 }
 FIXED_WINDOW = r"rate\([^\[]+\[(?!\$__rate_interval\])"
-UNITS = {"none", "short", "s", "ops", "opm", "reqps", "wps", "pps", "Bps", "bytes", "percentunit"}
+UNITS = {
+    "none",
+    "short",
+    "s",
+    "ops",
+    "opm",
+    "reqps",
+    "pps",
+    "Bps",
+    "bytes",
+    "percentunit",
+    "suffix:records/s",
+    "suffix:samples/s",
+}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,11 +4,15 @@ import re
 
 import pytest
 
-from dashboards.conventions import MEANING, TYPES, Colour
+from contract.vocabulary import AuditEvent, AuthReason, ProbeOutcome, Severity
+from dashboards.conventions import MEANING, TYPES
+from dashboards.panels import HEADROOM
 from tests.dashboards.reading import GENERATED, NAMES, Json, board, panels, targets
 
 LETTERS_A_COLUMN = 6.5
 """What a column of the grid shows of a title on a screen of 1600 pixels."""
+LETTERS_NARROW = 2.75
+"""The same at 800 pixels: a number's title says all that tells it from its neighbours."""
 EVERY = [(name, panel) for name in NAMES for panel in panels(name)]
 
 
@@ -26,6 +30,8 @@ def test_titles_are_seen_whole(name: str) -> None:
     cut = [each["title"] for each in panels(name) if len(each["title"]) > LETTERS_A_COLUMN * each["gridPos"]["w"]]
 
     assert cut == []
+    numbers = [each for each in panels(name) if each["type"] == "stat"]
+    assert [each["title"] for each in numbers if len(each["title"]) > LETTERS_NARROW * each["gridPos"]["w"]] == []
 
 
 def test_a_number_that_is_missing_is_a_short_word_and_never_wears_the_colour_of_health() -> None:
@@ -90,15 +96,13 @@ def test_only_starts_of_alerts_that_a_dashboard_is_about_are_marked_unasked(name
 
 def test_series_are_told_apart() -> None:
     """The palette by name paints all series of Prometheus alike: Grafana hashes a name that is always "Value"."""
-    bad = [panel["title"] for panel in of_type("timeseries") if colours_of(panel)["mode"] == "shades"]
-
     for panel in of_type("timeseries"):
         assert colours_of(panel) in ({"mode": "palette-classic"}, {"mode": "shades", "fixedColor": "red"})
-    assert {"Errors by type", "Failed authentications by reason", "Denied authorizations by role"} <= set(bad)
 
 
 def test_agent_types_wear_colours_that_mean_neither_good_nor_bad() -> None:
-    assert set(TYPES.values()).isdisjoint({*MEANING.values()} - {Colour.NEUTRAL})
+    judging = {*ProbeOutcome, *AuthReason, *AuditEvent, *Severity} - {AuditEvent.ADMIN, Severity.INFO}
+    assert set(TYPES.values()).isdisjoint({MEANING[word] for word in judging})
     for title in ("Requests by agent type", "Error rate by agent type"):
         found = next(panel for name, panel in EVERY if panel["title"] == title)
         painted = {each["matcher"]["options"] for each in found["fieldConfig"]["overrides"]}
@@ -116,10 +120,23 @@ def test_the_line_of_a_limit_wears_the_colour_of_its_severity() -> None:
     assert set(limits) <= {"yellow", "orange", "dark-red"}
 
 
-def test_a_wide_graph_has_its_legend_on_the_right() -> None:
+def test_legends_leave_a_narrow_graph_its_width_and_flow_into_the_next_line() -> None:
     for panel in of_type("timeseries"):
-        wanted = "right" if panel["gridPos"]["w"] >= 12 else "bottom"
-        assert panel["options"]["legend"]["placement"] == wanted, panel["title"]
+        legend = panel["options"]["legend"]
+        assert (legend["placement"], legend["displayMode"]) == ("bottom", "list"), panel["title"]
+
+
+def test_an_axis_of_nothing_but_zeros_goes_not_up_to_100() -> None:
+    for panel in of_type("timeseries"):
+        defaults = panel["fieldConfig"]["defaults"]
+        assert defaults["unit"] in {*HEADROOM, "suffix:samples/s"}, panel["title"]
+        assert "axisSoftMax" in defaults["custom"], panel["title"]
+
+
+def test_a_number_has_the_time_that_it_is_about_in_its_title_and_one_of_two_judges() -> None:
+    for panel in (panel for panel in panels("slos") if panel["type"] == "stat"):
+        judges = len(panel["fieldConfig"]["defaults"]["thresholds"]["steps"]) > 1
+        assert (panel["title"], judges) in (("Good, this range", False), ("Budget left, 30d", True))
 
 
 def test_percentiles_of_nothing_are_nothing() -> None:

@@ -151,7 +151,7 @@ async def test_where_no_rules_are_evaluated_no_panel_says_that_nothing_fires(tmp
     async with prometheus("new", tmp_path, is_broken=False, has_heartbeat=False) as started:
         [line] = await started.answer(target_of("overview", "What fires, since when, and who was told"))
         assert line["metric"] == {"severity": "unknown", "alertname": "Rules are not evaluated"}
-        for board_name, title in (("overview", "Alerts firing"), ("secops", "Security alerts firing")):
+        for board_name, title in (("overview", "Firing"), ("secops", "Security")):
             assert await started.answer(target_of(board_name, title)) == []
 
 
@@ -180,10 +180,10 @@ def target_of(name: str, title: str) -> Target:
 
 async def check_counts(asked: Prometheus) -> None:
     """A count is the number of lines in the table beside it."""
-    [count] = await asked.answer(target_of("overview", "Alerts firing"))
+    [count] = await asked.answer(target_of("overview", "Firing"))
     lines = await asked.answer(target_of("overview", "What fires, since when, and who was told"))
     assert int(count["value"][1]) == len(lines) > 1
-    [security] = await asked.answer(target_of("secops", "Security alerts firing"))
+    [security] = await asked.answer(target_of("secops", "Security"))
     assert int(security["value"][1]) == sum(line["metric"]["alertname"] == "SecurityBreach" for line in lines)
 
 
