@@ -1,6 +1,5 @@
 """Configuration of the sidecar and its roles: what `sidecar.yaml` and `roles.yaml` may say, and what makes no sense."""
 
-import ipaddress
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
@@ -8,14 +7,15 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from auth_sidecar import rbac
+from auth_sidecar import config_identity, rbac
+from auth_sidecar.answers import METADATA_PATH
 from auth_sidecar.config_audit import Audit, EncryptionKeyModel
 from auth_sidecar.config_identity import ApiKeyModel, Issuer, Tls, Words
 from auth_sidecar.config_ports import Admin, ForwardAuth, Traffic
 from auth_sidecar.operations import AUTHENTICATED
 from auth_sidecar.revocation import parse as parse_revocations
 from contract import config as files
-from contract.config import Finding, Loaded, Model
+from contract.config import Finding, Loaded, Location, Model
 from contract.fields import Duration, HttpUrl, PositiveDuration, RelativePath
 
 PROTOCOL_METHODS = (
@@ -186,6 +186,11 @@ def load(path: Path) -> Loaded[Settings]:
     """Read `sidecar.yaml` and the role file it names; raises ConfigError with every problem of both."""
     loaded = files.load(path, SidecarConfig, check)
     roles = files.load(loaded.config.roles_file or path.parent / "roles.yaml", RoleFile, check_roles)
+
+    def check_given(read: SidecarConfig) -> Iterator[Finding]:
+        return config_identity.check_roles(read.issuers, read.api_keys, read.tls, roles.config.roles)
+
+    files.load(path, SidecarConfig, check_given)  # once more, for the lines
     settings = Settings(sidecar=loaded.config, policy=rbac.compile_roles(roles.config.compiled()))
     return Loaded(settings, loaded.warnings + roles.warnings)
 
@@ -203,8 +208,9 @@ def check(config: SidecarConfig) -> Iterator[Finding]:
     yield from _duplicates("routes", "path", [route.path for route in config.routes])
     yield from _duplicates("routes", "agent", [route.agent for route in config.routes])
     yield from _duplicates("api_keys", "name", [key.name for key in config.api_keys])
-    for index, issuer in enumerate(config.issuers):
-        yield from _check_issuer(("issuers", index), issuer)
+    yield from config_identity.check(config.issuers, config.api_keys, config.tls)
+    for index, route in enumerate(config.routes):
+        yield from _check_route(("routes", index), route)
     yield from _duplicates("encryption_keys", "id", [key.id for key in config.encryption_keys])
     yield from _check_encryption(config)
     yield from _check_revocations(config.revocations_file)
@@ -217,6 +223,13 @@ def check(config: SidecarConfig) -> Iterator[Finding]:
             yield Finding(
                 ("operations", "scopes", permission), "no operation needs this permission", "map one", is_warning=True
             )
+
+
+def _check_route(place: Location, route: Route) -> Iterator[Finding]:
+    if route.path.startswith(METADATA_PATH):
+        yield Finding((*place, "path"), "the resource metadata is answered there", "take another path")
+    if urlsplit(route.upstream).query or urlsplit(route.upstream).fragment:
+        yield Finding((*place, "upstream"), "has a query or a fragment; clients' own is passed on", "take it out")
 
 
 def _check_encryption(config: SidecarConfig) -> Iterator[Finding]:
@@ -245,26 +258,6 @@ def _check_revocations(file: Path | None) -> Iterator[Finding]:
     except ValueError as error:
         mend = "restore it; [] is the list when nothing is revoked"
         yield Finding(("revocations_file",), f"no list of revocations: {error}", mend)
-
-
-def is_local(url: str) -> bool:
-    """Whether a URL stays on this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _check_issuer(place: tuple[str | int, ...], issuer: Issuer) -> Iterator[Finding]:
-    if issuer.jwks_url and issuer.jwks_file:
-        yield Finding((*place, "jwks_file"), "keys come from a URL and a file", "keep one of jwks_url and jwks_file")
-    url = issuer.jwks_url or (None if issuer.jwks_file else issuer.issuer)
-    if url and not url.startswith("https://") and not is_local(url) and not issuer.allow_http:
-        field = "jwks_url" if issuer.jwks_url else "issuer"
-        yield Finding((*place, field), "keys would be fetched without TLS", "use https, or set allow_http: true")
-    if issuer.jwks_file and not issuer.jwks_file.exists():
-        yield Finding((*place, "jwks_file"), "the file does not exist", "check the path")
 
 
 def _duplicates(section: str, field: str, values: list[str]) -> Iterator[Finding]:

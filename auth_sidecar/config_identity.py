@@ -1,14 +1,16 @@
 """Configuration of who may prove to be whom: issuers of tokens, API keys, certificates."""
 
 import datetime
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 
-from auth_sidecar.identity import ApiKey, CertificateRule
+from auth_sidecar.identity import API_KEYS, MTLS, ApiKey, CertificateRule
 from auth_sidecar.principal import PrincipalKind
-from contract.config import Model
+from contract.config import Finding, Location, Model
 from contract.fields import Duration, HttpUrl, PositiveDuration, RelativePath, SecretFile
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -98,3 +100,58 @@ class Tls(Model):
     """Authorities whose client certificates count."""
     require_client_cert: bool = False
     identities: tuple[CertificateModel, ...] = ()
+
+
+def check(issuers: Sequence[Issuer], keys: Sequence[ApiKeyModel], tls: Tls | None) -> Iterator[Finding]:
+    """Find identities that could be taken for one another, and certificates that nothing could verify."""
+    for index, issuer in enumerate(issuers):
+        yield from _check_issuer(("issuers", index), issuer)
+        if issuer.name in (API_KEYS, MTLS):
+            message = f"{issuer.name!r} is how identities without an issuer are named"
+            yield Finding(("issuers", index, "name"), message, "take another name")
+    digests = [key.digest for key in keys]
+    for index, digest in enumerate(digests):
+        if digest in digests[:index]:
+            yield Finding(("api_keys", index, "digest"), "another entry has the same key", "make one with new-key")
+    if tls and not tls.client_ca_file:
+        for field in ("require_client_cert", "identities"):
+            if getattr(tls, field):
+                mend = "name the authority's certificate in tls.client_ca_file"
+                yield Finding(("tls", field), "no authority is known whose client certificates count", mend)
+
+
+def is_local(url: str) -> bool:
+    """Whether a URL stays on this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_issuer(place: Location, issuer: Issuer) -> Iterator[Finding]:
+    if issuer.jwks_url and issuer.jwks_file:
+        yield Finding((*place, "jwks_file"), "keys come from a URL and a file", "keep one of jwks_url and jwks_file")
+    url = issuer.jwks_url or (None if issuer.jwks_file else issuer.issuer)
+    if url and not url.startswith("https://") and not is_local(url) and not issuer.allow_http:
+        field = "jwks_url" if issuer.jwks_url else "issuer"
+        yield Finding((*place, field), "keys would be fetched without TLS", "use https, or set allow_http: true")
+    if issuer.jwks_file and not issuer.jwks_file.exists():
+        yield Finding((*place, "jwks_file"), "the file does not exist", "check the path")
+
+
+def check_roles(
+    issuers: Sequence[Issuer], keys: Sequence[ApiKeyModel], tls: Tls | None, known: Container[str]
+) -> Iterator[Finding]:
+    """Find roles that the configuration gives and the role file does not have."""
+    named: list[tuple[Location, Iterable[str]]] = []
+    for index, issuer in enumerate(issuers):
+        named.append((("issuers", index, "claims", "default_roles"), issuer.claims.default_roles))
+        named.append((("issuers", index, "claims", "role_names"), issuer.claims.role_names.values()))
+    named += [(("api_keys", index, "roles"), key.roles) for index, key in enumerate(keys)]
+    certificates = tls.identities if tls else ()
+    named += [(("tls", "identities", index, "roles"), each.roles) for index, each in enumerate(certificates)]
+    for place, roles in named:
+        for role in roles:
+            if role not in known:
+                yield Finding(place, f"no role {role!r} in the role file", "add it there, or take it out")

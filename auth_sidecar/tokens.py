@@ -5,6 +5,7 @@ brings or names its own key (`jku`, `x5u`, `jwk`, `x5c`) is refused.
 """
 
 import binascii
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -51,7 +52,7 @@ class IssuerRules:
     types: frozenset[str] = frozenset({"", "jwt", "at+jwt"})
     required_claims: tuple[str, ...] = ()
     leeway_seconds: float = 30.0
-    max_age_seconds: float = float("inf")
+    max_age_seconds: float = math.inf
     mapping: ClaimMapping = field(default_factory=ClaimMapping)
 
 
@@ -155,17 +156,18 @@ def _check_signature(parts: _Parts, rules: IssuerRules) -> AuthReason | None:
 
 
 def _check_claims(claims: Mapping[str, Any], rules: IssuerRules, now: float) -> AuthReason | None:
-    for name in ("exp", "aud", *rules.required_claims):
+    aged = ("iat",) if rules.max_age_seconds < math.inf else ()
+    for name in ("exp", "aud", *aged, *rules.required_claims):
         if claims.get(name) is None:
             return AuthReason.MISSING_CLAIM
     return _check_times(claims, rules, now) or _check_audience(claims["aud"], rules)
 
 
 def _check_times(claims: Mapping[str, Any], rules: IssuerRules, now: float) -> AuthReason | None:
-    expires, not_before, issued = claims["exp"], claims.get("nbf", 0), claims.get("iat", 0)
+    expires, not_before, issued = claims["exp"], claims.get("nbf", 0), claims.get("iat", now)
     if not (_is_time(expires) and _is_time(not_before) and _is_time(issued)):
         return AuthReason.INVALID_TOKEN
-    if now >= expires + rules.leeway_seconds or (issued and now - issued > rules.max_age_seconds):
+    if now >= expires + rules.leeway_seconds or now - issued > rules.max_age_seconds:
         return AuthReason.EXPIRED
     if max(not_before, issued) > now + rules.leeway_seconds:
         return AuthReason.NOT_YET_VALID

@@ -187,6 +187,17 @@ async def test_a_token_that_has_grown_too_old_is_not_kept_alive_by_the_cache(sta
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.parametrize(("issued", "reason"), [(None, "missing_claim"), (0, "expired")])
+async def test_a_token_that_does_not_tell_its_age_is_too_old(
+    start_sidecar: Start, idp: Idp, tmp_path: Path, issued: int | None, reason: str
+) -> None:
+    issuer = {"name": "demo", "issuer": ISSUER, "jwks_url": f"{idp.url}/jwks", "allow_http": True}
+    sidecar = await start_sidecar(issuers=[{**issuer, "max_token_age": "1h"}])
+    token = mint(iat=issued, nbf=None, exp=int(time.time()) + 100_000_000)
+    assert (await post(sidecar, token, call("search_knowledge")))[0] == 401
+    assert [record["reason"] for record in records(tmp_path)] == [reason]
+
+
 async def test_a_foreign_web_page_locks_its_reader_not_out(start_sidecar: Start) -> None:
     sidecar = await start_sidecar(limits={"lockout": {"failures": 2, "window": "1m", "duration": "1m"}})
     for _ in range(4):

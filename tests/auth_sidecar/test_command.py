@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import aiohttp.web
@@ -70,6 +71,60 @@ def test_every_mistake_is_told_at_once_with_its_line(tmp_path: Path, capsys: pyt
     told = capsys.readouterr().err
     assert "routes.1.path: '/kb/mcp' stands here twice" in told
     assert "issuers.0.jwks_url: keys would be fetched without TLS (use https, or set allow_http: true)" in told
+
+
+DIGEST = f"sha256:{'0' * 64}"
+ISSUER = configuration("http://idp.test", "http://agents.test/mcp")["issuers"][0]
+ROUTE = configuration("http://idp.test", "http://agents.test/mcp")["routes"][0]
+TLS = {"cert_file": "cert.pem", "key_file": "secrets/tls.key"}
+QUESTIONABLE: dict[str, tuple[dict[str, Any], str]] = {
+    "certificates that nothing verifies": (
+        {"tls": {**TLS, "require_client_cert": True}},
+        "tls.require_client_cert: no authority is known whose client certificates count (name the",
+    ),
+    "identities of such certificates": (
+        {"tls": {**TLS, "identities": [{"spiffe_id": "spiffe://a/b"}]}},
+        "tls.identities: no authority is known",
+    ),
+    "an issuer that keys would be taken for": (
+        {"issuers": [{**ISSUER, "name": "api_keys"}]},
+        "issuers.0.name: 'api_keys' is how identities without an issuer are named (take another name)",
+    ),
+    "one key for two accounts": (
+        {"api_keys": [{"name": "a", "digest": DIGEST}, {"name": "b", "digest": DIGEST}]},
+        "api_keys.1.digest: another entry has the same key",
+    ),
+    "a role that is not there": (
+        {"api_keys": [{"name": "a", "digest": DIGEST, "roles": ["admin"]}]},
+        "api_keys.0.roles: no role 'admin' in the role file (add it there, or take it out)",
+    ),
+    "a default role that is not there": (
+        {"issuers": [{**ISSUER, "claims": {"default_roles": ["viewer"]}}]},
+        "issuers.0.claims.default_roles: no role 'viewer' in the role file",
+    ),
+    "a route where the metadata are": (
+        {"routes": [{**ROUTE, "path": "/.well-known/oauth-protected-resource/kb"}]},
+        "routes.0.path: the resource metadata is answered there (take another path)",
+    ),
+    "a server behind with a query": (
+        {"routes": [{**ROUTE, "upstream": "http://agents.test/mcp?tenant=1"}]},
+        "routes.0.upstream: has a query or a fragment",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "told"), QUESTIONABLE.values(), ids=QUESTIONABLE)
+def test_what_would_not_protect_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], told: str
+) -> None:
+    file = write(tmp_path, {**configuration("http://idp.test", "http://agents.test/mcp"), **changes})
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "tls.key").write_text("key")
+    (tmp_path / "secrets" / "tls.key").chmod(0o600)
+    with pytest.raises(SystemExit) as ended:
+        main(["--config", str(file), "--check"])
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
 
 
 @contextlib.asynccontextmanager
