@@ -166,6 +166,11 @@ def authorize(rules: Rules, principal: Principal, path: str | None, action: Acti
         if len(rules.known) >= MAX_KNOWN:
             rules.known.clear()
         rules.known[key] = known = known._replace(record=decision_record(endpoint, known))
+    if known.is_allowed and not known.shadow:
+        for method, name in action.uses:
+            used = authorize(rules, principal, path, Action(method, name))
+            if not used.is_allowed or used.shadow:
+                return used._replace(method=action.method, record=b"")
     return known
 
 

@@ -25,13 +25,22 @@ AUTHENTICATED = "authenticated"
 META_VERSION = "io.modelcontextprotocol/protocolVersion"
 MAX_TEXT = 512
 """Longest method or name that is taken from a request."""
+MAX_USES = 1000
+"""Most resources that one request may subscribe to."""
 
 MessageId = str | int | float | None
 
 _MESSAGE_KEYS = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
-_PARAMS_KEYS = frozenset({"name", "uri", "arguments", "_meta"})
+_PARAMS_KEYS = frozenset({"name", "uri", "arguments", "_meta", "ref", "notifications"})
 _META_KEYS = frozenset({META_VERSION})
-_FOLDED = {keys: frozenset(key.casefold() for key in keys) for keys in (_MESSAGE_KEYS, _PARAMS_KEYS, _META_KEYS)}
+_REF_KEYS = frozenset({"type", "name", "uri"})
+_LISTEN_KEYS = frozenset({"resourceSubscriptions"})
+_FOLDED = {
+    keys: frozenset(key.casefold() for key in keys)
+    for keys in (_MESSAGE_KEYS, _PARAMS_KEYS, _META_KEYS, _REF_KEYS, _LISTEN_KEYS)
+}
+_REFS = {"ref/prompt": ("prompts/get", "name"), "ref/resource": ("resources/read", "uri")}
+"""What a completion is for -> which method uses it, and under which key it stands."""
 _CONTROL = re.compile(r"[\x00-\x1f]")
 _REVISION = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _SENTINEL = re.compile(r"=\?base64\?([A-Za-z0-9+/]*={0,2})\?=")
@@ -48,6 +57,8 @@ class Action(NamedTuple):
     """Whether the caller waits for a JSON-RPC answer to `message_id`."""
     arguments: Mapping[str, Any] | None = None
     meta: Mapping[str, Any] | None = None
+    uses: tuple[tuple[str, str], ...] = ()
+    """What it reaches besides, as (method, name): whoever may not use that by this method may not use it so either."""
 
     @property
     def traceparent(self) -> str | None:
@@ -90,6 +101,7 @@ def read_body(body: bytes, headers: Mapping[str, str]) -> Action | Refused:
             is_request="method" in message and "id" in message,
             arguments=_mapping(fields.get("arguments")),
             meta=meta,
+            uses=_uses(method, fields),
         )
     except ValueError:
         return Refused(AuthReason.UNMAPPED_OPERATION, 400)
@@ -177,6 +189,27 @@ def _text(value: object) -> str:
         raise ValueError("not a name")
     value.encode("utf-8")  # a lone surrogate raises UnicodeEncodeError, a ValueError
     return value
+
+
+def _uses(method: str, params: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return the prompts and resources that a message reaches without getting or reading them; raises ValueError."""
+    if method == "resources/subscribe":
+        return (("resources/read", _text(params["uri"])),) if "uri" in params else ()
+    if method == "completion/complete":
+        ref = _mapping(params.get("ref")) or {}
+        _demand_one_spelling(ref, _REF_KEYS)
+        use, key = _REFS.get(str(ref.get("type")), ("", ""))
+        if not use:
+            raise ValueError("a completion for nothing known")
+        return ((use, _text(ref.get(key))),)
+    if method == "subscriptions/listen":
+        wanted = _mapping(params.get("notifications")) or {}
+        _demand_one_spelling(wanted, _LISTEN_KEYS)
+        resources = wanted.get("resourceSubscriptions") or []
+        if not isinstance(resources, list) or len(resources) > MAX_USES:
+            raise ValueError("not a list of resources")
+        return tuple(("resources/read", _text(uri)) for uri in resources)
+    return ()
 
 
 def _demand_one_spelling(keys: Iterable[str], decisive: frozenset[str]) -> None:
