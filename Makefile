@@ -32,6 +32,10 @@ status: ## Show what runs and where
 reload: ## Let the running services read their configuration again
 	@deploy/stack.sh reload
 
+.PHONY: pin-tools
+pin-tools: ## Approve the tools that your agents list now: write them into the file that pinned_tools names
+	@deploy/stack.sh pin-tools
+
 .PHONY: check-config
 check-config: ## Check your exporter.yaml, sidecar.yaml and roles.yaml: every mistake with its line and mend
 	@deploy/stack.sh check-config

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 AGENT_TYPES = ("orchestrator", "planner", "validator", "programmer", "documentation", "knowledge_base")
-"""Agent types of a configuration that names none."""
+"""Agent types that every configuration has."""
 
 
 class ProbeOutcome(StrEnum):

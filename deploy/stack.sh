@@ -168,6 +168,20 @@ compose_check() {
     return $code
 }
 
+# The folder is read-only in the container, so the file is written here.
+compose_pin_tools() {
+    file=$(sed -n 's/^pinned_tools:[[:space:]]*//p' exporter/exporter.yaml | sed -e 's/[[:space:]]*#.*//' -e "s/[\"']//g")
+    case ${file:=pins.json} in
+        /*) echo "pinned_tools: $file: with Docker name a file beside exporter/exporter.yaml" >&2; return 1 ;;
+    esac
+    # A new file beside it: on failure the pins of before stay.
+    code=0
+    docker compose exec --no-TTY exporter python -m exporter pin --config /etc/lookout/exporter/exporter.yaml --print \
+        </dev/null >"exporter/$file.new" || code=$?
+    if [ -s "exporter/$file.new" ]; then mv "exporter/$file.new" "exporter/$file"; else rm -f "exporter/$file.new"; fi
+    return $code
+}
+
 chosen=$(runtime)
 case ${1:-}/$chosen in
     up/native)
@@ -187,12 +201,14 @@ case ${1:-}/$chosen in
     status/compose) docker compose ps ;;
     reload/native) native deploy.native reload ;;
     reload/compose) compose_reload ;;
+    pin-tools/native) native deploy.native pin-tools ;;
+    pin-tools/compose) compose_pin_tools ;;
     check-config/native) native deploy.native check-config ;;
     check-config/compose) compose_check ;;
     break/native | heal/native) native deploy.native "$@" ;;
     break/compose | heal/compose) tools demo.faults --control http://agents:9827 "$@" ;;
     *)
-        echo "usage: deploy/stack.sh up|down|clean|status|reload|check-config|break FAULT|heal [FAULT]" >&2
+        echo "usage: deploy/stack.sh up|down|clean|status|reload|pin-tools|check-config|break FAULT|heal [FAULT]" >&2
         exit 2
         ;;
 esac

@@ -39,7 +39,8 @@ def main(arguments: list[str] | None = None) -> None:
         if options.check:
             _check(options.config)
         elif options.command == "pin":
-            raise SystemExit(asyncio.run(pin.write(config_check.load(options.config).config, options.agents)))
+            config = config_check.load(options.config).config
+            raise SystemExit(asyncio.run(pin.write(config, options.agents, to_output=options.print)))
         else:
             raise_file_limit()
             gc.set_threshold(*COLLECTOR_THRESHOLDS)
@@ -63,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("agents", nargs="*", help="for pin: only these agents")
     parser.add_argument("--config", type=Path, required=True, help="the exporter's YAML file")
     parser.add_argument("--check", action="store_true", help="only check the configuration")
+    parser.add_argument("--print", action="store_true", help="for pin: print the file instead of writing it")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(
         "--port", type=int, default=port("exporter"), help="port, 0 for a free one (default: %(default)s)"

@@ -257,7 +257,8 @@ class ExporterConfig(Model):
     """The whole file."""
 
     defaults: ProbeSettings = ProbeSettings()
-    agent_types: tuple[Name, ...] = AGENT_TYPES
+    agent_types: tuple[Name, ...] = ()
+    """Types of agents beside those that everybody has; see `types`."""
     agents: tuple[Agent, ...] = ()
     file_sd: tuple[FileSd, ...] = ()
     credentials: dict[Name, Credentials] = {}
@@ -269,6 +270,11 @@ class ExporterConfig(Model):
     limits: Limits = Limits()
     links: dict[str, HttpUrl] = {}
     runbooks: RelativePath | None = None
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Every type that an agent may have."""
+        return tuple(dict.fromkeys([*AGENT_TYPES, *self.agent_types]))
 
 
 def resolve(defaults: ProbeSettings, own: ProbeSettings) -> Mapping[str, Any]:

@@ -40,7 +40,7 @@ def _check_pins(config: ExporterConfig) -> Iterator[Finding]:
     if path is None:
         return
     if not path.exists():
-        mend = "write it with `python -m exporter pin --config FILE`"
+        mend = "write it with `make pin-tools`, or `exporter pin`"
         yield Finding(("pinned_tools",), f"{path} does not exist yet", mend, is_warning=True)
         return
     try:
@@ -52,8 +52,8 @@ def _check_pins(config: ExporterConfig) -> Iterator[Finding]:
 def _check_agents(config: ExporterConfig) -> Iterator[Finding]:
     yield from _duplicates("agents", [agent.name for agent in config.agents])
     for index, agent in enumerate(config.agents):
-        if agent.type not in config.agent_types:
-            mend = f"use one of {', '.join(config.agent_types)}, or add it to agent_types"
+        if agent.type not in config.types:
+            mend = f"use one of {', '.join(config.types)}, or add it to agent_types"
             yield Finding(("agents", index, "type"), f"unknown agent type {agent.type!r}", mend)
     for location, settings in _settings(config):
         yield from _check_timing(location, config.defaults, settings)

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from contract.vocabulary import ProbeOutcome
 from exporter.clients import Clients, open_session
@@ -17,14 +18,16 @@ from exporter.tool_pins import Drift, Fingerprints, drift, pins_text, read_pins
 AT_ONCE = 100
 
 
-async def write(config: ExporterConfig, names: Sequence[str] = ()) -> int:
+async def write(config: ExporterConfig, names: Sequence[str] = (), *, to_output: bool = False) -> int:
     """List the tools of all MCP agents (or the named ones), show what changes, write the file; return an exit code.
 
-    An agent that does not answer keeps its pinned tools, and makes the exit code 1.
+    An agent that does not answer keeps its pinned tools, and makes the exit code 1. With `to_output` the file's text
+    goes to standard output and everything else to standard error, for where the file cannot be written.
     """
     if config.pinned_tools is None:
-        print("pinned_tools is not set in the configuration; name the file to write", file=sys.stderr)
+        print("pinned_tools is not set in the configuration; name the file to write there first", file=sys.stderr)
         return 2
+    said = sys.stderr if to_output else sys.stdout
     before = read_pins(config.pinned_tools) if config.pinned_tools.exists() else {}
     targets = _chosen(config, names)
     listed = await _list_all(config, targets)
@@ -34,9 +37,12 @@ async def write(config: ExporterConfig, names: Sequence[str] = ()) -> int:
     }
     if not names:
         after = {target.name: after[target.name] for target in targets if target.name in after}
-    _tell(listed, before, after)
-    config.pinned_tools.write_text(pins_text(after), encoding="utf-8")
-    print(f"{config.pinned_tools}: {sum(map(len, after.values()))} tools of {len(after)} agents")
+    _tell(listed, before, after, said)
+    if to_output:
+        print(pins_text(after), end="")
+    else:
+        config.pinned_tools.write_text(pins_text(after), encoding="utf-8")
+    print(f"{config.pinned_tools}: {sum(map(len, after.values()))} tools of {len(after)} agents", file=said)
     return 1 if any(isinstance(tools, Failure) for tools in listed.values()) or not listed else 0
 
 
@@ -65,7 +71,10 @@ async def _list(target: Target, clients: Clients, free: asyncio.Semaphore) -> tu
 
 
 def _tell(
-    listed: dict[str, Fingerprints | Failure], before: dict[str, Fingerprints], after: dict[str, Fingerprints]
+    listed: dict[str, Fingerprints | Failure],
+    before: dict[str, Fingerprints],
+    after: dict[str, Fingerprints],
+    said: TextIO,
 ) -> None:
     for name, tools in listed.items():
         if isinstance(tools, Failure):
@@ -74,4 +83,4 @@ def _tell(
         changes = drift(before.get(name, {}), after[name])
         for kind, changed in zip(Drift._fields, changes, strict=True):
             for tool in changed:
-                print(f"{name}: {tool} {kind}")
+                print(f"{name}: {tool} {kind}", file=said)

@@ -85,7 +85,7 @@ class Exporter:
             self.is_ready()
         self.config, self.target_files = config, files
         self._clients = Clients(self._session, config.credentials, self.tracer)
-        self.fleet.set_types(config.agent_types)
+        self.fleet.set_types(config.types)
         self.fleet.set_pins(pins)
         self._poller.set_concurrency(config.limits.concurrent_probes)
         self._set_targets(from_files)

@@ -106,8 +106,8 @@ def _check_count(path: Path, parsed: Any) -> None:
 
 def _check(place: int, read: TargetGroup, group: FileSd, config: ExporterConfig) -> Iterator[Finding]:
     """Find what the shape of a group cannot show."""
-    if read.labels.agent_type not in config.agent_types:
-        mend = f"use one of {', '.join(config.agent_types)}, or add it to agent_types"
+    if read.labels.agent_type not in config.types:
+        mend = f"use one of {', '.join(config.types)}, or add it to agent_types"
         yield Finding((place, "labels", "agent_type"), f"unknown agent_type {read.labels.agent_type!r}", mend)
     if read.labels.agent and len(read.targets) > 1:
         message = f"label agent {read.labels.agent!r} names {len(read.targets)} targets"

@@ -146,7 +146,7 @@ def read_pins(path: Path) -> dict[str, Fingerprints]:
             raise KeyError(f"version {document['version']}")
         return {str(agent): {str(k): str(v) for k, v in tools.items()} for agent, tools in document["agents"].items()}
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        message = f"{path} is no file of pinned tools ({error}); write it with `python -m exporter pin`"
+        message = f"{path} is no file of pinned tools ({error}); write it with `make pin-tools`, or `exporter pin`"
         raise ValueError(message) from None
 
 

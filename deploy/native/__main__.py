@@ -1,4 +1,4 @@
-"""Run the stack without Docker: python -m deploy.native up|down|status|reload|break|heal|check|check-config."""
+"""Run the stack without Docker: up, down, status, reload, pin-tools, break, heal, check or check-config."""
 
 import argparse
 import os
@@ -77,6 +77,20 @@ def fault(layout: Layout, runner: Runner, arguments: list[str]) -> int:
     return subprocess.run([sys.executable, "-m", "demo.faults", *arguments]).returncode  # noqa: S603
 
 
+def pin_tools(layout: Layout, runner: Runner) -> None:
+    """Write down the tools that the agents list now, into the file that the user's configuration names."""
+    with runner.locked():
+        use_ports(layout, runner)
+        layout.write()
+    config = str(layout.etc / "lookout" / "exporter.yaml")
+    command = [sys.executable, "-m", "exporter", "pin", "--config", config]
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # noqa: S603
+    said = layout.in_users_terms(result.stdout).strip()
+    if result.returncode:
+        raise RunError(said)
+    print(said)
+
+
 def check_all(layout: Layout, _runner: Runner) -> None:
     """Check every configuration file as the services would read it."""
     check(layout.root)
@@ -87,7 +101,15 @@ def check_ours(layout: Layout, _runner: Runner) -> None:
     check(layout.root, only_ours=True)
 
 
-COMMANDS = {"up": up, "down": down, "status": status, "reload": reload, "check": check_all, "check-config": check_ours}
+COMMANDS = {
+    "up": up,
+    "down": down,
+    "status": status,
+    "reload": reload,
+    "pin-tools": pin_tools,
+    "check": check_all,
+    "check-config": check_ours,
+}
 FAULT_COMMANDS = ("break", "heal")
 
 

@@ -200,6 +200,20 @@ def test_check_config_asks_either_runtime(door: Door) -> None:
     assert desk.endswith(" incident-desk incident_desk --config=/etc/lookout/incident_desk/desk.yaml --check")
 
 
+@pytest.mark.parametrize("named", ["pinned_tools: my/pins.json # mine\n", 'pinned_tools: "my/pins.json"\n'])
+def test_tools_are_pinned_under_compose_into_the_file_of_the_user(door: Door, named: str) -> None:
+    (door.root / "exporter/my").mkdir(parents=True)
+    (door.root / "exporter/exporter.yaml").write_text(f"agents: []\n{named}", encoding="utf-8")
+    pins = door.root / "exporter/my/pins.json"
+    door.program("bin/docker", RECORDER + 'case "$*" in "compose exec"*) echo \'{}\';; esac\n')
+    assert door.open("pin-tools", LOOKOUT_RUNTIME="compose").returncode == 0
+    assert pins.read_text(encoding="utf-8") == "{}\n"
+    door.program("bin/docker", "#!/bin/sh\nexit 2\n")
+    assert door.open("pin-tools", LOOKOUT_RUNTIME="compose").returncode == 2
+    assert [file.name for file in (door.root / "exporter/my").iterdir()] == ["pins.json"]
+    assert pins.read_text(encoding="utf-8") == "{}\n"
+
+
 def test_check_config_under_compose_names_the_files_of_the_user(door: Door) -> None:
     refusals = (
         'echo "/etc/lookout/exporter/exporter.yaml:3: bad, /etc/lookout/auth_sidecar/roles.yaml:4: bad" >&2; exit 2'

@@ -210,6 +210,16 @@ async def test_pin_writes_the_tools_that_agents_list_now(write: Write, tmp_path:
     assert (code, out.splitlines()) == (0, [total])
 
 
+async def test_pin_prints_the_file_where_it_cannot_write_it(write: Write, tmp_path: Path, modern_url: str) -> None:
+    agents = [{"name": "alive", "type": "planner", "url": modern_url}]
+    file = write("exporter.yaml", yaml.safe_dump({"agents": agents, "pinned_tools": "pins.json"}))
+    code, out, err = await command("pin", "--print", "--config", file)
+    assert code == 0
+    assert sorted(json.loads(out)["agents"]["alive"]) == ["add", "fail"]
+    assert err.splitlines()[:2] == ["alive: add added", "alive: fail added"]
+    assert not (tmp_path / "pins.json").exists()
+
+
 async def test_pin_keeps_the_tools_of_an_agent_out_of_reach(write: Write, tmp_path: Path) -> None:
     write("pins.json", '{"version": 1, "agents": {"a": {"add": "123"}, "gone": {"x": "1"}}}')
     file = write("exporter.yaml", GOOD + "pinned_tools: pins.json\n")
@@ -232,7 +242,7 @@ async def test_pin_of_named_agents_leaves_the_others_alone(write: Write, tmp_pat
 
 async def test_pin_without_a_file_to_write_says_so(write: Write) -> None:
     code, _, err = await command("pin", "--config", write("exporter.yaml", GOOD))
-    assert (code, err) == (2, "pinned_tools is not set in the configuration; name the file to write\n")
+    assert (code, err) == (2, "pinned_tools is not set in the configuration; name the file to write there first\n")
 
 
 async def test_drift_shows_after_pinning_and_a_changed_tool(write: Write, around: World, modern_url: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from contract.config import ConfigError
+from contract.vocabulary import AGENT_TYPES
 from exporter.config_check import load
 from exporter.tool_pins import pins_text
 from tests.exporter.certificates import self_signed
@@ -177,10 +178,15 @@ def test_agent_keeps_its_own_settings_and_takes_the_others_from_defaults(write: 
     assert (second.probe, second.timeout, second.credentials) == ("http", 5, None)
 
 
+def test_types_are_added_to_those_that_everybody_has(write: Write) -> None:
+    text = AGENT + "- {name: b, type: weather, url: http://b:1/mcp}\nagent_types: [weather, planner]\n"
+    assert load(write("exporter.yaml", text)).config.types == (*AGENT_TYPES, "weather")
+
+
 def test_example_is_good_and_names_the_demo_fleet() -> None:
     loaded = load(EXAMPLE)
     assert loaded.warnings == ()
     agents = [(agent.name, agent.url) for agent in loaded.config.agents]
-    names = [f"{kind}-{number}" for kind in loaded.config.agent_types for number in (1, 2)]
+    names = [f"{kind}-{number}" for kind in loaded.config.types for number in (1, 2)]
     assert agents == [(name, f"http://agents:{9830 + place}/mcp") for place, name in enumerate(names)]
     assert [source.url for source in loaded.config.workflow_sources] == ["http://engine:9826/workflows"]
