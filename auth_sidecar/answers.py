@@ -4,7 +4,7 @@ RFC 6750 and 9728 as the MCP authorization specification asks for them: 401 with
 all scopes at once. Bodies of JSON-RPC requests are JSON-RPC errors.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -45,10 +45,17 @@ class Answers:
     """Makes the answers of one protected resource."""
 
     def __init__(
-        self, resource: str, authorization_servers: tuple[str, ...], scopes: tuple[str, ...], retry_seconds: float = 60
+        self,
+        resource: str,
+        authorization_servers: tuple[str, ...],
+        scopes: tuple[str, ...],
+        paths: Iterable[str],
+        retry_seconds: float = 60,
     ) -> None:
-        """Take the canonical URL, its authorization servers and the scopes for basic work."""
+        """Take the canonical URL, its authorization servers, the scopes for basic work, and the endpoints' paths."""
         self._resource = resource.rstrip("/")
+        places = {path.rstrip("/") for path in ("", urlsplit(resource).path, *paths)}
+        self._metadata_paths = frozenset(METADATA_PATH + place for place in places)
         self._servers = authorization_servers
         self._scopes = scopes
         self._retry = str(int(retry_seconds))
@@ -66,7 +73,7 @@ class Answers:
 
     def metadata(self, path: str) -> Answer | None:
         """Return the protected resource metadata (RFC 9728) for a request path, None when that is something else."""
-        if path != METADATA_PATH and not path.startswith(METADATA_PATH + "/"):
+        if path.rstrip("/") not in self._metadata_paths:
             return None
         document = {
             "resource": self._resource,

@@ -113,7 +113,8 @@ def endpoints(config: SidecarConfig) -> dict[str, Endpoint]:
 def answers(config: SidecarConfig) -> Answers:
     """Return what refusals and metadata look like."""
     servers = tuple(issuer.issuer for issuer in config.issuers)
-    return Answers(config.resource.url, servers, config.resource.scopes_supported)
+    paths = [route.path for route in config.routes]
+    return Answers(config.resource.url, servers, config.resource.scopes_supported, paths)
 
 
 def upstream_session(config: SidecarConfig) -> aiohttp.ClientSession:

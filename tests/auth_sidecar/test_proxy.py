@@ -80,6 +80,13 @@ async def test_the_metadata_document_needs_no_token(sidecar: Sidecar, path: str)
     assert document["bearer_methods_supported"] == ["header"]
 
 
+async def test_there_is_metadata_only_of_what_there_is(sidecar: Sidecar) -> None:
+    url = f"{sidecar.url}/.well-known/oauth-protected-resource"
+    async with aiohttp.ClientSession() as session:
+        statuses = [(await session.get(url + path)).status for path in ("/", "/kb/mcp/", "/no/such", "/kb", "x")]
+    assert statuses == [200, 200, 401, 401, 401]
+
+
 async def test_events_pass_as_they_come(sidecar: Sidecar, echo: Echo) -> None:
     gate = asyncio.Event()
 
