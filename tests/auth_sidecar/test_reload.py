@@ -34,7 +34,8 @@ async def reload_with(sidecar: Sidecar, folder: Path, change: Change) -> None:
 async def half_sent(sidecar: Sidecar, token: str, tool: str) -> AsyncIterator[Callable[[], Awaitable[int]]]:
     """Send a call but for the end of its body; yields what sends the rest and returns the status."""
     body, parts = json.dumps(call(tool)).encode(), urlsplit(sidecar.url)
-    head = f"POST /kb/mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Length: {len(body)}"
+    head = "POST /kb/mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += f"Authorization: Bearer {token}\r\nContent-Length: {len(body)}"
     arrived, authenticate = asyncio.Event(), sidecar.gate.authenticate
 
     def noticed(*arguments: Any) -> Any:
