@@ -51,7 +51,7 @@ def firing_list(limits: Limits) -> Panel:
         Column("severity", "Severity", colours=COLOURS, width=72),
         Column("alertname", "Alert", width=180),
         Column("subject", "About"),
-        Column("Value", "Since", unit="dateTimeFromNow", texts={"0": NOTHING}, width=135),
+        Column("Value", "Since", unit="dateTimeFromNow", texts={"0": NOTHING}, width=150),
         Column("told", "Told", texts=limits.channels()),
         Column("resource", "Resource", width=85),
     ]

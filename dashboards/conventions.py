@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from grafana_foundation_sdk.models.dashboard import DataSourceRef
 
-from contract.vocabulary import AGENT_TYPES, AuthReason
+from contract.vocabulary import AGENT_TYPES
 
 DATASOURCE_UID = "prometheus"
 FOLDER = "MCP Lookout"
@@ -53,15 +53,28 @@ class Colour(StrEnum):
 _WORDS: Mapping[str, str] = {
     Colour.GOOD: "ok completed success allow authz_allow hit healthy good reachable accepted exported",
     "super-light-green": "auth_success",
-    Colour.NOTICE: "degraded minor max_iterations changed too_large cut",
-    "dark-yellow": "tool_error",
-    Colour.WARNING: "timeout timed_out major warning deny authz_deny added malformed skipped queue_full missed",
-    "dark-orange": "http_error",
-    Colour.BAD: "failed failure auth_failure unhealthy removed errors unauthorized connect_error export_failed",
-    "super-light-red": "protocol_error",
-    Colour.WORST: "critical error",
-    "semi-dark-purple": "auth_error",
-    "super-light-purple": "tls_error authz_error",
+    Colour.NOTICE: "degraded minor max_iterations changed too_large cut expired",
+    "dark-yellow": "tool_error unknown_key",
+    "semi-dark-yellow": "keys_unavailable",
+    "light-yellow": "not_yet_valid",
+    "super-light-yellow": "missing_claim",
+    Colour.WARNING: "timeout timed_out major warning deny authz_deny added malformed skipped queue_full missed revoked",
+    "dark-orange": "http_error no_permission",
+    "semi-dark-orange": "insufficient_scope",
+    "light-orange": "malformed_header",
+    "super-light-orange": "missing_auth_header",
+    Colour.BAD: "failed failure auth_failure unhealthy removed errors unauthorized connect_error export_failed "
+    "invalid_signature",
+    Colour.WORST: "critical error algorithm_not_allowed",
+    "semi-dark-red": "origin_not_allowed",
+    "light-red": "header_mismatch",
+    "super-light-red": "protocol_error locked_out",
+    "dark-purple": "invalid_token",
+    "semi-dark-purple": "auth_error malformed_request",
+    "light-purple": "unmapped_operation",
+    "super-light-purple": "tls_error authz_error wrong_issuer",
+    "#705da0": "internal_error",
+    "#e02f9b": "wrong_audience",
     Colour.NEUTRAL: "info p95 configured now admin miss approval tools proxy decisions",
     Colour.LOW: "p50 target cancelled",
     Colour.HIGH: "p99 rejected",
@@ -69,19 +82,12 @@ _WORDS: Mapping[str, str] = {
     "#33a2a2": "clarification resources",
     "#a87c5f": "start",
 }
-"""Words by colour: greens went well, yellows to reds did not, purples are errors of ours, the rest says neither."""
-_REFUSALS = sorted(reason.value for reason in AuthReason if reason is not AuthReason.OK)
-_SHADES = ("dark-", "super-light-", "semi-dark-", "light-")
-_REFUSAL_COLOURS = (
-    *("red", "yellow", "#e02f9b", "orange"),
-    *(shade + hue for shade in _SHADES for hue in ("red", "yellow", "purple", "orange")),
-    "#705da0",
-)
-MEANING: Mapping[str, str] = {
-    **{word: colour for colour, words in _WORDS.items() for word in words.split()},
-    **dict(zip(_REFUSALS, _REFUSAL_COLOURS, strict=True)),
-}
-"""Colours of label values, the same in every panel. Of the many reasons of refusals neighbours differ in hue."""
+"""Words by colour: greens went well, yellows, reds and purples did not, the rest says neither.
+
+Of the many reasons of refusals neighbours in the alphabet differ in hue.
+"""
+MEANING: Mapping[str, str] = {word: colour for colour, words in _WORDS.items() for word in words.split()}
+"""Colours of label values, the same in every panel."""
 
 
 def two_by_result(first: str, second: str) -> Mapping[str, str]:

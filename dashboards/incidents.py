@@ -51,9 +51,12 @@ def by_severity() -> Panel:
     )
     resolved = "sum by (severity) (round(increase(mcp_incident_resolve_seconds_count[$__range]))) > 0"
     columns = [
-        Column("severity", "Severity", colours={word: MEANING[word] for word in SEVERITIES}),
-        Column("Value #A", "Resolved", unit="none"),
-        *(Column(f"Value #{letter}", f"To {stage}", unit="s") for letter, stage in zip("BCD", TIMES, strict=True)),
+        Column("severity", "Severity", colours={word: MEANING[word] for word in SEVERITIES}, width=80),
+        Column("Value #A", "Resolved", unit="none", width=75),
+        *(
+            Column(f"Value #{letter}", f"MTT{stage[0].upper()}", unit="s", width=70)
+            for letter, stage in zip("BCD", TIMES, strict=True)
+        ),
     ]
     queries = [Query(resolved), *(Query(_mean(stage, "severity")) for stage in TIMES)]
     return rows(about, columns, *queries).sized(12, 9)

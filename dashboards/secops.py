@@ -111,9 +111,9 @@ def fired() -> Panel:
         Query(f"max by (severity, alertname) ({rounds}) / {evaluated}"),
     ]
     columns = [
-        Column("severity", "Severity", colours={word: MEANING[word] for word in SEVERITIES}, width=90),
-        Column("alertname", "Alert"),
-        Column("Value #A", "Subjects"),
+        Column("severity", "Severity", colours={word: MEANING[word] for word in SEVERITIES}, width=80),
+        Column("alertname", "Alert", width=165),
         Column("Value #B", "Share of time", unit="percentunit"),
+        Column("Value #A", "Subjects"),
     ]
     return rows(about, columns, *queries, sort_by="Severity", descending=False).sized(10, 9)
