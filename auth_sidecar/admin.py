@@ -38,23 +38,23 @@ def _is_near(host: str) -> bool:
 
 
 class AdminGuard:
-    """Who may change something: from this machine anybody but a web page, from elsewhere whoever has the token.
+    """Who may change something: whoever has the token; where none is set, anybody on this machine but a web page.
 
-    What a proxy on this machine passes on is from elsewhere.
+    A proxy on this machine that says in no header what it does cannot be told from this machine; hence the token.
     """
 
     def __init__(self, token_file: Callable[[], SecretFile | None]) -> None:
-        """Take what returns the file of the token in force; without one nobody from elsewhere may."""
+        """Take what returns the file of the token in force."""
         self._token_file = token_file
 
     def refuses(self, request: web.BaseRequest) -> web.Response | None:
         """Return the refusal of a request, None when it may change something."""
         if is_of_a_web_page(request):
             return web.Response(status=403, text="not for web pages\n")
-        if _is_of_this_machine(request.remote or "") and not is_passed_on(request.headers):
-            return None
         file = self._token_file()
         if file is None:
+            if _is_of_this_machine(request.remote or "") and not is_passed_on(request.headers):
+                return None
             return web.Response(status=403, text="not from another machine while admin.token_file is not set\n")
         try:
             expected = f"Bearer {file.read()}".encode()
@@ -65,7 +65,7 @@ class AdminGuard:
             return None
         logger.warning("a change at the admin port was refused", extra={"client": request.remote})
         headers = {"WWW-Authenticate": "Bearer"}
-        return web.Response(status=401, text="from another machine the token is needed\n", headers=headers)
+        return web.Response(status=401, text="the token of admin.token_file is needed\n", headers=headers)
 
 
 def _is_of_this_machine(peer: str) -> bool:

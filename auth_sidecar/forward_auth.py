@@ -81,8 +81,12 @@ class ForwardAuthEndpoint:
         # What is remembered is bounded in size too; questions come from anybody's requests.
         find = self._place if size <= MAX_REMEMBERED else self._find
         place = find(question.method, target, method, other_method, uri, other_uri)
-        if place is None or not self._is_trusted(question.peer):
-            respond(encode(Answer(403 if place else 404, {}, b"")))
+        if place is None:
+            respond(encode(Answer(404, {}, b"")))
+            return
+        if not self._is_trusted(question.peer):
+            self._gate.refuse_unread(FORWARD, question.peer, AuthReason.ORIGIN_NOT_ALLOWED, 403)
+            respond(encode(Answer(403, {}, b"")))
             return
         ask, action = _ask(question, place), _action(question, place)
         if self._gate.tracer and _TRACEPARENT in question.headers:

@@ -13,13 +13,13 @@ from typing import Protocol
 
 from auth_sidecar import audit_chain
 from auth_sidecar.decision import Ask, Decision, Rules, authorize, decision_record
-from auth_sidecar.encryption import AuditSealing
 from auth_sidecar.gate_metrics import GateMetrics
 from auth_sidecar.identity import certificate_principal
 from auth_sidecar.key_source import KeySource
 from auth_sidecar.limits import Lockout, RateLimit, client_of
 from auth_sidecar.operations import Action, Refused
 from auth_sidecar.principal import Principal
+from auth_sidecar.records import record_of
 from auth_sidecar.revocation import Revocations
 from auth_sidecar.token_cache import Caller, TokenCache, key_of
 from auth_sidecar.tokens import Refusal
@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 Decided = Callable[[Caller | Refusal | None, Decision], None]
 ReadAction = Callable[[Principal], Awaitable[Action | Refused]]
 
+STREAM_LEEWAY_SECONDS = 30.0
+"""How long a stream without end may outlast its token."""
 _ERRORS = frozenset({AuthReason.INTERNAL_ERROR, AuthReason.KEYS_UNAVAILABLE})
 _NOT_AN_ATTEMPT = frozenset({
     AuthReason.MISSING_AUTH_HEADER, AuthReason.MALFORMED_REQUEST, AuthReason.ORIGIN_NOT_ALLOWED,
@@ -94,8 +96,17 @@ class Gate:
                 decision = refused(caller)
             else:
                 waiting = time.perf_counter()
-                action = await read_action(caller.principal)
+                try:
+                    action = await read_action(caller.principal)
+                except asyncio.CancelledError:
+                    left = self._authorize(ask, caller.principal, Refused(AuthReason.MALFORMED_REQUEST, 400))
+                    self.record(ask, caller, left, started, lambda _final: None)
+                    raise
                 waited = time.perf_counter() - waiting
+                # A body takes its time; what was true when its head came may no longer be.
+                caller = self._still_valid(caller)
+                if isinstance(caller, Refusal):
+                    return await self._recorded(ask, caller, refused(caller), started + waited)
                 ask.arguments = action.arguments if isinstance(action, Action) else None
                 if self.tracer:
                     stated = action.traceparent if isinstance(action, Action) else None
@@ -124,10 +135,12 @@ class Gate:
         self.record(ask, caller, decision, started, functools.partial(decided, caller))
         return True
 
-    def refuse_unread(self, mode: str, client: str) -> Decision:
-        """Refuse, record and count a request that could not even be read."""
+    def refuse_unread(
+        self, mode: str, client: str, reason: AuthReason = AuthReason.MALFORMED_REQUEST, status: int = 400
+    ) -> Decision:
+        """Refuse, record and count a request that could not, or must not, even be read."""
         ask = Ask(mode, "", client, None, "", None, ())
-        decision = Decision(AuditEvent.AUTH_FAILURE, AuthReason.MALFORMED_REQUEST, 400)
+        decision = Decision(AuditEvent.AUTH_FAILURE, reason, status)
         self.record(ask, None, decision, time.perf_counter(), lambda _final: None)
         return decision
 
@@ -148,7 +161,8 @@ class Gate:
             return known
         if self.lockout.is_locked(client_of(ask.client)):
             return Refusal(AuthReason.LOCKED_OUT)
-        caller = self._still_valid(self.rules.verifier.verify(token))
+        found = self.rules.verifier.verify(token)
+        caller = found if isinstance(found, Refusal) else self._still_valid(Caller(found))
         if isinstance(caller, Caller):
             self._cache.put(key, caller)
         return caller
@@ -158,18 +172,22 @@ class Gate:
         if missing is AuthReason.MISSING_AUTH_HEADER and ask.certificate:
             principal = certificate_principal(ask.certificate, self.rules.certificates)
             if principal is not None:
-                return self._still_valid(principal)
+                return self._still_valid(Caller(principal))
         return Refusal(missing)
 
-    def _still_valid(self, found: Principal | Refusal) -> Caller | Refusal:
+    def _still_valid(self, caller: Caller) -> Caller | Refusal:
         """Refuse what has been revoked, and everybody while the revocations are unknown."""
-        if isinstance(found, Refusal):
-            return found
+        principal = caller.principal
         if not self.revocations.is_readable:
-            return Refusal(AuthReason.INTERNAL_ERROR, found.issuer)
-        if self.revocations.is_revoked(found):
-            return Refusal(AuthReason.REVOKED, found.issuer)
-        return Caller(found)
+            return Refusal(AuthReason.INTERNAL_ERROR, principal.issuer)
+        if self.revocations.is_revoked(principal):
+            return Refusal(AuthReason.REVOKED, principal.issuer, principal)
+        return caller
+
+    def may_go_on(self, principal: Principal, *, is_endless: bool) -> bool:
+        """Whether an answer under way may go on: no right was taken back, and what never ends has a token in force."""
+        is_over = is_endless and self._cache.is_over(principal, STREAM_LEEWAY_SECONDS)
+        return not is_over and not self.revocations.is_revoked(principal)
 
     def _authorize(self, ask: Ask, principal: Principal, action: Action | Refused) -> Decision:
         """Decide by the rules of this moment; those at the request's arrival may have been others."""
@@ -251,39 +269,3 @@ _AUTHENTICATION_STATUS = {
     AuthReason.KEYS_UNAVAILABLE: 503,
     AuthReason.INTERNAL_ERROR: 500,
 }
-
-
-def record_of(
-    ask: Ask, caller: Caller | Refusal | None, decision: Decision, sealing: AuditSealing | None = None
-) -> bytes:
-    """Return the audit record of a decision: the request's part, the decision's and the caller's; no credential."""
-    request: dict[str, object] = {"client": ask.client, "http_method": ask.http_method, "mode": ask.mode}
-    package = b""
-    if ask.request_id:
-        request["request_id"] = ask.request_id
-    if ask.span:
-        request["trace_id"] = ask.span.trace_id
-    if sealing:
-        package = sealing.apply(request, ask.arguments)
-    parts = [audit_chain.fragment(request), decision.record or decision_record(ask.endpoint, decision)]
-    if isinstance(caller, Caller):
-        if not caller.record:
-            caller.record = _caller_record(caller.principal)
-        parts.append(caller.record)
-    elif caller is not None and caller.issuer:
-        parts.append(audit_chain.fragment({"issuer": caller.issuer}))
-    body = b",".join(parts)
-    return body + audit_chain.PACKAGE_MARK + package if package else body
-
-
-def _caller_record(principal: Principal) -> bytes:
-    fields = {
-        "actor": principal.subject,
-        "actor_kind": principal.kind,
-        "client_id": principal.client_id,
-        "issuer": principal.issuer,
-        "auth_method": principal.method,
-        "token_id": principal.token_id,
-        "roles": principal.roles,
-    }
-    return audit_chain.fragment({name: value for name, value in fields.items() if value})

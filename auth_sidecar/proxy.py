@@ -44,6 +44,8 @@ MAX_DRAINING = 1000
 DRAIN_SECONDS = 300.0
 """How long an answer is still read that a legacy client has stopped waiting for."""
 _FILTERED = frozenset({*LISTS, RESUMED})
+_ENDLESS = frozenset({BODILESS["GET"], "subscriptions/listen"})
+"""Operations whose streams go on until somebody ends them; they end with the token. Others may outlast it."""
 _CREDENTIALS = frozenset({"authorization"})
 _CODINGS = frozenset({"accept-encoding", "range"})
 """What would bring an answer in a form that cannot be filtered."""
@@ -130,7 +132,8 @@ class Proxy:
         try:
             answer = await (asyncio.shield(lasting) if lasting else asking)
             session, ids = self._bound(call, answer), self._ids(call, answer)
-            relay = Relay(request, answer, call.action, self._filter(call, answer), session, ids)
+            may_go_on = functools.partial(self._gate.may_go_on, call.caller, is_endless=call.action.method in _ENDLESS)
+            relay = Relay(request, answer, call.action, self._filter(call, answer), session, ids, may_go_on)
             try:
                 return await relay.run()
             finally:

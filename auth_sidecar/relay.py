@@ -1,7 +1,7 @@
 """Passes an answer of the server behind on as it comes, byte for byte but for lists, which are filtered, and ids."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import aiohttp
@@ -33,13 +33,16 @@ class Relay:
         filtering: ListFilter | None,
         session: str,
         ids: IdSealer | None,
+        may_go_on: Callable[[], bool],
     ) -> None:
-        """Take the session id for the client, empty where the answer has none, and what seals ids of events."""
+        """Take the session id for the client, empty where the answer has none, what seals ids of events, and what tells
+        before each piece whether the caller may still have it."""
         self._request = request
         self._answer = answer
         self._filter = filtering
         self._session = session
         self._ids = ids
+        self._may_go_on = may_go_on
         self._watcher = Watcher(action, answer.headers.get("Content-Type", ""), answer.status)
 
     @property
@@ -97,6 +100,10 @@ class Relay:
     async def _body(self, response: web.StreamResponse) -> None:
         filtering, ids, watcher = self._filter, self._ids, self._watcher
         async for chunk in self._answer.content.iter_any():
+            if not self._may_go_on():
+                watcher.outcome = Outcome("caller_refused")
+                self._answer.close()
+                return
             watcher.feed(chunk)
             passed = filtering.feed(chunk) if filtering else chunk
             if ids and passed:

@@ -10,11 +10,10 @@ from auth_sidecar.principal import Principal
 class Caller:
     """A verified principal, and what is made for it only once."""
 
-    __slots__ = ("answer", "expires_at", "principal", "record")
+    __slots__ = ("answer", "principal", "record")
 
     def __init__(self, principal: Principal) -> None:
         self.principal = principal
-        self.expires_at = principal.expires_at
         self.answer = b""
         """What forward-auth says when this caller may pass; made when it is first needed."""
         self.record = b""
@@ -38,10 +37,14 @@ class TokenCache:
     def get(self, key: bytes) -> Caller | None:
         """Return who a credential stood for when it was verified, if that is still in force."""
         caller = self._entries.get(key)
-        if caller is not None and self._clock() >= caller.expires_at:
+        if caller is not None and self.is_over(caller.principal):
             del self._entries[key]
             return None
         return caller
+
+    def is_over(self, principal: Principal, leeway_seconds: float = 0.0) -> bool:
+        """Whether a credential has expired."""
+        return self._clock() >= principal.expires_at + leeway_seconds
 
     def put(self, key: bytes, caller: Caller) -> None:
         """Remember a verified credential; the oldest entry goes when there is no room."""

@@ -29,6 +29,8 @@ class Refusal(NamedTuple):
 
     reason: AuthReason
     issuer: str = ""
+    principal: Principal | None = None
+    """Who it stood for, where it was genuine."""
 
 
 class Verifier(Protocol):

@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -23,11 +24,14 @@ class Post:
     """`POST` to the service's own address, whose answer says whether the configuration was taken."""
 
     url: str
+    token: Path | None = None
+    """File of the token that the service asks for."""
 
     def __call__(self, _record: Record) -> None:
         """Let the service read again. Raises RefusedError."""
         try:
-            _opener.open(Request(self.url, method="POST"), timeout=30).close()  # noqa: S310
+            headers = {"Authorization": f"Bearer {self.token.read_text().strip()}"} if self.token else {}
+            _opener.open(Request(self.url, headers=headers, method="POST"), timeout=30).close()  # noqa: S310
         except HTTPError as error:
             raise RefusedError(error.read().decode(errors="replace").strip()) from error
         except OSError as error:

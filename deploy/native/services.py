@@ -143,7 +143,7 @@ class Table:
             *("--config", str(file), "--port", self._number("sidecar"), "--admin-port", self._number("sidecar_admin")),
             ready=self.url("sidecar_admin", "/-/ready"),
             endpoints=("sidecar", "sidecar_admin"),
-            reload=Post(self.url("sidecar_admin", "/-/reload")),
+            reload=Post(self.url("sidecar_admin", "/-/reload"), self._layout.secrets / "sidecar_admin_token"),
             checks=True,
             config=(file, self._layout.root / "auth_sidecar" / "roles.yaml"),
         )

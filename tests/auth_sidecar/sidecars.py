@@ -4,11 +4,14 @@ import asyncio
 import io
 import json
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
+import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
@@ -100,6 +103,35 @@ async def post(
         session.post(sidecar.url + path, data=io.BytesIO(body), headers=all_headers) as response,
     ):
         return response.status, dict(response.headers), await response.read()
+
+
+@asynccontextmanager
+async def half_sent(sidecar: Sidecar, token: str, tool: str) -> AsyncIterator[Callable[[], Awaitable[int]]]:
+    """Send a call but for the end of its body; yields what sends the rest and returns the status."""
+    body, parts = json.dumps(call(tool)).encode(), urlsplit(sidecar.url)
+    head = f"POST /kb/mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}"
+    arrived, authenticate = asyncio.Event(), sidecar.gate.authenticate
+
+    def noticed(*arguments: Any) -> Any:
+        arrived.set()
+        return authenticate(*arguments)
+
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+
+    async def finish() -> int:
+        writer.write(body[5:])
+        return int((await reader.readline()).split()[1])
+
+    try:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(sidecar.gate, "authenticate", noticed)
+            writer.write(head.encode() + b"\r\n\r\n" + body[:5])
+            async with asyncio.timeout(5):
+                await arrived.wait()
+        yield finish
+    finally:
+        writer.close()
 
 
 async def until_listening(port: int, seconds: float) -> None:

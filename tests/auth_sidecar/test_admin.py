@@ -23,7 +23,9 @@ TOKEN = "a-token-of-the-admin-port"
     ("peer", "has_file", "authorization", "status"),
     [
         ("127.0.0.1", False, "", None),
-        ("127.8.8.8", True, "", None),
+        ("127.8.8.8", False, "", None),
+        ("127.0.0.1", True, "", 401),
+        ("127.0.0.1", True, f"Bearer {TOKEN}", None),
         ("::1", False, "", None),
         ("::ffff:127.0.0.1", False, "", None),
         ("10.0.0.7", False, "", 403),

@@ -2,14 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
-import pytest
 import yaml
 from aiohttp import web
 
@@ -17,7 +14,7 @@ from auth_sidecar.app import Sidecar
 from tests.auth_sidecar import sidecars
 from tests.auth_sidecar.agents import Echo
 from tests.auth_sidecar.issuer import mint
-from tests.auth_sidecar.sidecars import Start, call, post, records
+from tests.auth_sidecar.sidecars import Start, call, half_sent, post, records
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -28,35 +25,6 @@ async def reload_with(sidecar: Sidecar, folder: Path, change: Change) -> None:
     change(config)
     sidecars.write(folder, config)
     assert await sidecar.reloader.reload() == ()
-
-
-@asynccontextmanager
-async def half_sent(sidecar: Sidecar, token: str, tool: str) -> AsyncIterator[Callable[[], Awaitable[int]]]:
-    """Send a call but for the end of its body; yields what sends the rest and returns the status."""
-    body, parts = json.dumps(call(tool)).encode(), urlsplit(sidecar.url)
-    head = "POST /kb/mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    head += f"Authorization: Bearer {token}\r\nContent-Length: {len(body)}"
-    arrived, authenticate = asyncio.Event(), sidecar.gate.authenticate
-
-    def noticed(*arguments: Any) -> Any:
-        arrived.set()
-        return authenticate(*arguments)
-
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-
-    async def finish() -> int:
-        writer.write(body[5:])
-        return int((await reader.readline()).split()[1])
-
-    try:
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(sidecar.gate, "authenticate", noticed)
-            writer.write(head.encode() + b"\r\n\r\n" + body[:5])
-            async with asyncio.timeout(5):
-                await arrived.wait()
-        yield finish
-    finally:
-        writer.close()
 
 
 def take_the_right_away(config: dict[str, Any]) -> None:

@@ -1,19 +1,27 @@
 """Rights that were taken back stay so: whatever becomes of the file, and for requests and streams under way."""
 
+import asyncio
 import json
 import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from auth_sidecar import gate
 from auth_sidecar.__main__ import main
+from auth_sidecar.app import Sidecar
 from auth_sidecar.revocation import Revocation, Revocations
 from contract.instruments import Instruments
 from tests.auth_sidecar import sidecars
 from tests.auth_sidecar.agents import Echo
 from tests.auth_sidecar.issuer import Idp, mint
-from tests.auth_sidecar.sidecars import Start, call, configuration, post
+from tests.auth_sidecar.sidecars import Start, call, configuration, half_sent, post, records, samples
 
 REVOKED = '[{"subject": "workflow-engine"}]'
 UNUSABLE = {
@@ -130,3 +138,77 @@ def test_explain_knows_what_was_revoked(
     (tmp_path / "revoked.json").write_text(REVOKED)
     assert main(["explain", *words]) == 1
     assert "not authenticated: revoked" in capsys.readouterr().out
+
+
+async def test_a_body_that_comes_after_the_revocation_is_refused_and_its_sender_is_known(
+    sidecar: Sidecar, echo: Echo, tmp_path: Path
+) -> None:
+    async with half_sent(sidecar, mint(), "search_knowledge") as finish:
+        sidecar.revocations.add(Revocation(subject="workflow-engine"))
+        assert await finish() == 401
+    assert echo.seen == []
+    [record] = records(tmp_path)
+    assert (record["reason"], record["actor"]) == ("revoked", "workflow-engine")
+
+
+async def test_whoever_leaves_before_the_body_is_whole_is_recorded(sidecar: Sidecar, tmp_path: Path) -> None:
+    async with half_sent(sidecar, mint(), "search_knowledge"):
+        pass
+    async with asyncio.timeout(10):
+        while not records(tmp_path):
+            await asyncio.sleep(0.01)
+    [record] = records(tmp_path)
+    assert (record["event"], record["reason"]) == ("authz_deny", "malformed_request")
+    assert samples(sidecar.registry, "mcp_audit_events_total", event="authz_deny") == 1
+
+
+@asynccontextmanager
+async def streaming(echo: Echo) -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
+    """Let the server behind answer with a stream that brings what it is told to, until the end of the block."""
+    pieces: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        while piece := await pieces.get():
+            await response.write(piece)
+        return response
+
+    echo.answer = stream
+    yield pieces.put
+    await pieces.put(b"")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_stream_ends_when_the_right_to_it_is_taken_back(sidecar: Sidecar, echo: Echo, method: str) -> None:
+    headers = {"Authorization": f"Bearer {mint()}", "Accept": "text/event-stream"}
+    message = call("search_knowledge") if method == "POST" else None
+    async with streaming(echo) as bring, aiohttp.ClientSession() as session:
+        await bring(b"data: 1\n\n")
+        async with session.request(method, f"{sidecar.url}/kb/mcp", json=message, headers=headers) as answer:
+            assert await answer.content.readany() == b"data: 1\n\n"
+            sidecar.revocations.add(Revocation(subject="somebody-else"))
+            await bring(b"data: 2\n\n")
+            assert await answer.content.readany() == b"data: 2\n\n"
+            sidecar.revocations.add(Revocation(subject="workflow-engine"))
+            await bring(b"data: 3\n\n")
+            async with asyncio.timeout(5):
+                assert await answer.content.read() == b""
+
+
+@pytest.mark.parametrize(("method", "rest"), [("GET", b""), ("POST", b"data: 2\n\n")])
+async def test_only_a_stream_without_end_ends_with_its_token(
+    sidecar: Sidecar, echo: Echo, monkeypatch: pytest.MonkeyPatch, method: str, rest: bytes
+) -> None:
+    monkeypatch.setattr(gate, "STREAM_LEEWAY_SECONDS", 0.0)
+    headers = {"Authorization": f"Bearer {mint(exp=int(time.time()) + 1)}", "Accept": "text/event-stream"}
+    message = call("search_knowledge") if method == "POST" else None
+    async with aiohttp.ClientSession() as session:
+        async with streaming(echo) as bring:
+            await bring(b"data: 1\n\n")
+            answer = await session.request(method, f"{sidecar.url}/kb/mcp", json=message, headers=headers)
+            assert await answer.content.readany() == b"data: 1\n\n"
+            await asyncio.sleep(1.1)
+            await bring(b"data: 2\n\n")
+        async with asyncio.timeout(5):
+            assert await answer.content.read() == rest
