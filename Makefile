@@ -5,6 +5,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+READY_TO_RUN := $(VENV)/.ready-to-run
 GENERATORS := contract rules alertmanager dashboards
 FAULT ?= agent-down
 
@@ -86,15 +87,18 @@ pin: $(READY) ## Write the versions that are installed now into constraints.txt,
 .PHONY: setup
 setup: $(READY) ## Make the Python environment in .venv (the other targets do it when needed)
 
+.PHONY: setup-to-run
+setup-to-run: $(READY_TO_RUN) ## Make it with only what the running stack needs (`make up` does it without Docker)
+
 .PHONY: clean
 clean: ## Stop everything and remove what make made: data, volumes, packages and the Python environment
 	@deploy/stack.sh clean
 	@rm -rf .lookout $(VENV) $(VENV).lock mcp_lookout.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-$(READY): pyproject.toml $(wildcard constraints.txt) deploy/bootstrap.py
+$(READY) $(READY_TO_RUN): pyproject.toml $(wildcard constraints.txt) deploy/bootstrap.py
 	@python=$$($(FIND_PYTHON)); \
 	if [ -z "$$python" ]; then \
 		echo "No Python 3.11 or newer found. Install one (Debian and Ubuntu: apt install python3 python3-venv)," >&2; \
 		echo "or name it: make PYTHON=/path/to/python3. With Docker, \`make up\` needs no Python." >&2; exit 1; \
 	fi; \
-	"$$python" deploy/bootstrap.py $(VENV)
+	"$$python" deploy/bootstrap.py $(VENV) $(if $(filter $(READY_TO_RUN),$@),to-run)

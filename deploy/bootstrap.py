@@ -1,6 +1,7 @@
 """Make the virtual environment that every make target uses; needs nothing but a Python of 3.11 or newer.
 
-Runs before anything is installed, so it imports the standard library alone. `python deploy/bootstrap.py .venv`.
+Runs before anything is installed, so it imports the standard library alone. `python deploy/bootstrap.py .venv to-run`
+installs only what the running stack needs, and without the second word everything.
 """
 
 import fcntl
@@ -8,16 +9,16 @@ import importlib.util
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = "generate,demo,dev"
-SHOWN = ("Collecting ", "Installing ", "Successfully installed mcp-lookout", "ERROR", "error:")
+EVERYTHING, TO_RUN = "generate,demo,dev", "demo"
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, *, to_run: bool = False) -> int:
     """Create the environment where it is missing and install the project with its pinned dependencies."""
     if missing := [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]:
         _say(f"this Python ({sys.executable}) has no {' and no '.join(missing)}; {_mend()}")
@@ -25,10 +26,11 @@ def main(folder: Path) -> int:
     with _lock(folder.with_name(folder.name + ".lock")):
         if not _works(folder / "bin" / "python") and _create(folder):
             return 1
-        if _install(folder / "bin" / "python"):
+        if _install(folder / "bin" / "python", TO_RUN if to_run else EVERYTHING):
             _say("the installation failed (above); is the package index reachable?")
             return 1
-        (folder / ".ready").touch()
+        for mark in (".ready-to-run",) if to_run else (".ready-to-run", ".ready"):
+            (folder / mark).touch()
     return 0
 
 
@@ -40,18 +42,18 @@ def _create(folder: Path) -> int:
     return result.returncode
 
 
-def _install(python: Path) -> int:
-    """Run pip and show a line a package, so that a slow download is seen to move."""
+def _install(python: Path, extras: str) -> int:
+    """Run pip, which tells only what goes wrong."""
     # Without pip's cache in the home folder: the machine stays as it is outside this checkout.
-    options = ["--disable-pip-version-check", "--no-cache-dir", "--no-input", "--progress-bar", "off"]
+    options = ["--quiet", "--disable-pip-version-check", "--no-cache-dir", "--no-input"]
     constraints = ["-c", str(ROOT / "constraints.txt")] if (ROOT / "constraints.txt").exists() else []
-    command = [str(python), "-m", "pip", "install", *options, *constraints, "-e", f"{ROOT}[{EXTRAS}]"]
-    _say("installing the project and its dependencies (about a minute when nothing is cached)")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:  # noqa: S603
-        for line in process.stdout or ():
-            if line.startswith(SHOWN):
-                _say(f"  {line.partition(' (from ')[0].rstrip()[:120]}")
-    return process.returncode
+    command = [str(python), "-m", "pip", "install", *options, *constraints, "-e", f"{ROOT}[{extras}]"]
+    _say("installing the project and its dependencies (about a minute)")
+    began = time.monotonic()
+    code = subprocess.run(command).returncode  # noqa: S603
+    if code == 0:
+        _say(f"installed after {time.monotonic() - began:.0f} s")
+    return code
 
 
 def _works(python: Path) -> bool:
@@ -80,4 +82,4 @@ def _say(text: str) -> None:
 
 if __name__ == "__main__":
     os.chdir(ROOT)
-    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else ".venv").absolute()))
+    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else ".venv").absolute(), to_run="to-run" in sys.argv[2:]))

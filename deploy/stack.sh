@@ -56,7 +56,7 @@ runtime() {
 }
 
 native() {
-    ${MAKE:-make} --no-print-directory -s setup
+    ${MAKE:-make} --no-print-directory -s setup-to-run
     "${VENV:-.venv}/bin/python" -m "$@"
 }
 
@@ -100,8 +100,15 @@ compose_up() {
     warn_of_moved_ports
 }
 
+firing_alerts='/api/v2/alerts?silenced=false&inhibited=false&filter=alertname%21%3D%22Watchdog%22'
+
 compose_down() {
     if ! compose_runs; then return; fi
+    firing=$(docker compose exec --no-TTY alertmanager wget -q -O - "http://127.0.0.1:9093$firing_alerts" </dev/null 2>/dev/null |
+        grep -o '"alertname":"[^"]*"' | cut -d '"' -f 4 | sort -u | paste -s -d , - | sed 's/,/, /g')
+    if [ -n "$firing" ]; then
+        echo "$firing still fire: of what is mended while the stack is down no resolved message will come."
+    fi
     # What was started with the profile ends too, whatever this shell says.
     if [ "$1" = clean ]; then
         docker compose --profile telemetry down --volumes --rmi local
@@ -198,7 +205,11 @@ case ${1:-}/$chosen in
         if native_runs; then native deploy.native down; fi
         ;;
     status/native) native deploy.native status ;;
-    status/compose) docker compose ps ;;
+    status/compose)
+        docker compose ps --all
+        # 1 when something does not run that should, or nothing at all.
+        compose_runs && [ -z "$(failed_services)" ]
+        ;;
     reload/native) native deploy.native reload ;;
     reload/compose) compose_reload ;;
     pin-tools/native) native deploy.native pin-tools ;;

@@ -4,6 +4,7 @@ import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 
 from deploy.native.apt import AptError
 from deploy.native.check import check
@@ -12,7 +13,7 @@ from deploy.native.packages import MissingProgramError, fetch_missing
 from deploy.native.ports import Ports, PortsError
 from deploy.native.runner import RunError, Runner
 from deploy.native.services import NEEDED, Table
-from deploy.native.ui import advice, without_pages
+from deploy.native.ui import FIRING, advice, still_firing, too_old_grafana, without_pages
 from deploy.prepare import SecretsError
 from deploy.urls import summary
 
@@ -39,26 +40,44 @@ def up(layout: Layout, runner: Runner) -> None:
         services = Table(layout).services()
         runner.up(services)
     table = Table(layout)
-    has_grafana = any(service.name == "grafana" for service in services)
+    has_grafana = runner.is_running("grafana")
     print(summary(frozenset() if has_grafana else frozenset({"grafana"})))
     if names := without_pages((name, table.url(name.lower(), "/")) for name in ("Prometheus", "Alertmanager")):
         print(f"\n{advice(names)}")
     if not has_grafana:
         print(NO_GRAFANA)
+    elif told := too_old_grafana(table.url("grafana", "/api/health")):
+        print(f"\n{told}")
 
 
-def down(_layout: Layout, runner: Runner) -> None:
-    """End what was started."""
+def down(layout: Layout, runner: Runner) -> None:
+    """End what was started; say first which alerts end with it untold."""
     with runner.locked():
+        if told := _still_firing(layout, runner):
+            print(told)
         count = runner.down()
     print(f"{count} processes ended; data and logs stay in {runner.logs.parent}" if count else "nothing was running")
 
 
-def status(layout: Layout, runner: Runner) -> None:
-    """Print what runs."""
+def _still_firing(layout: Layout, runner: Runner) -> str:
+    """Return what is to be said of alerts that fire now; nothing where none does, or nobody answers."""
+    try:
+        use_ports(layout, runner)
+    except PortsError:
+        return ""  # that another shell has other ports keeps nobody from ending the stack
+    return still_firing(Table(layout).url("alertmanager", FIRING)) if runner.is_running("alertmanager") else ""
+
+
+def status(layout: Layout, runner: Runner) -> int:
+    """Print what runs; return 1 when something does not that `make up` starts."""
     use_ports(layout, runner)
-    for name, state, url in runner.status(Table(layout).services()):
+    found = runner.status(Table(layout).services())
+    for name, state, url in found:
         print(f"{name:<14} {state:<16} {url}")
+    if "grafana" not in {name for name, _, _ in found}:
+        state = "running" if runner.is_running("grafana") else "not started"
+        print(f"{'grafana':<14} {state:<16} no `grafana` on the PATH")
+    return 0 if all(state == "ready" for _, state, _ in found) else 1
 
 
 def reload(layout: Layout, runner: Runner) -> None:
@@ -83,7 +102,7 @@ def pin_tools(layout: Layout, runner: Runner) -> None:
         use_ports(layout, runner)
         layout.write()
     config = str(layout.etc / "lookout" / "exporter.yaml")
-    command = [sys.executable, "-m", "exporter", "pin", "--config", config]
+    command = [sys.executable, "-m", "exporter", "pin", "--config", config, "--log-level", "error"]
     result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # noqa: S603
     said = layout.in_users_terms(result.stdout).strip()
     if result.returncode:
@@ -101,7 +120,7 @@ def check_ours(layout: Layout, _runner: Runner) -> None:
     check(layout.root, only_ours=True)
 
 
-COMMANDS = {
+COMMANDS: Mapping[str, Callable[[Layout, Runner], int | None]] = {
     "up": up,
     "down": down,
     "status": status,
@@ -124,8 +143,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command in FAULT_COMMANDS:
             return fault(layout, runner, [options.command, *options.fault])
-        COMMANDS[options.command](layout, runner)
+        code = COMMANDS[options.command](layout, runner)
         sys.stdout.flush()
+        return code or 0
     except (RunError, PortsError, SecretsError, MissingProgramError, AptError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -136,7 +156,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted; `make down` ends what was started", file=sys.stderr)
         return 130
-    return 0
 
 
 if __name__ == "__main__":

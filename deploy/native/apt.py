@@ -73,6 +73,7 @@ def configure(folder: Path, suite: str, uri: str) -> Path:
         "APT::Sandbox::User": "",
         "Acquire::Languages": "none",
         "Acquire::PDiffs": "false",
+        "Acquire::GzipIndexes": "true",  # kept as they come: small
         "Acquire::Retries": "3",
     }
     file = folder / "apt.conf"

@@ -124,7 +124,8 @@ def _fetch(missing: list[str], release: Release, base: Path) -> None:
     _say(f"fetching {', '.join(missing)} from Debian {SUITE[release]} (unpacked below {base}, not installed)")
     (base / release).mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=base, prefix="unpacking-") as temporary:
-        configuration = apt.configure(Path(temporary) / "apt", SUITE[release], uri)
+        # Kept, so that the index of packages is fetched once and later only asked for news.
+        configuration = apt.configure(base / f"{release}-index", SUITE[release], uri)
         for archive in apt.download(configuration, missing, Path(temporary)):
             package = archive.name.partition("_")[0]
             unpacked = Path(temporary) / package

@@ -177,9 +177,10 @@ class Runner:
                 )
             time.sleep(0.05)
 
-    def is_running(self) -> bool:
-        """Tell whether anything that was started here still runs."""
-        return any(record.is_running for record in process.recall(self.records).values())
+    def is_running(self, name: str | None = None) -> bool:
+        """Tell whether a service, or anything that was started here, still runs."""
+        records = process.recall(self.records)
+        return any(record.is_running for record in records.values() if name in (None, record.name))
 
     def reload(self, services: Sequence[Service]) -> list[str]:
         """Let every service that can read its configuration again; return those that do not run. Raises RunError."""

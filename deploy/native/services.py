@@ -13,6 +13,7 @@ from deploy.native import packages
 from deploy.native.layout import Layout
 from deploy.native.reload import HangUp, Post
 from deploy.native.runner import Port, Service
+from deploy.prepare import SECRETS, groups_of
 
 NEEDED = ("prometheus", "alertmanager", "node_exporter")
 """Programs that are not ours; Grafana is welcome but not needed."""
@@ -78,10 +79,11 @@ class Table:
         endpoints: tuple[str, ...],
         reload: Post | None = None,
         checks: bool = False,
+        secrets: tuple[str, ...] = (),
         config: tuple[Path, ...] = (),
         environ: Mapping[str, str] = MappingProxyType({}),
     ) -> Service:
-        """Return one of our own services."""
+        """Return one of our own services; it reads again, or starts again, when one of its secrets changes."""
         followed = [name for name in self._environ if name.startswith("OTEL_") or name == log.FOLDER_VARIABLE]
         name = package.removeprefix("demo.").replace("auth_sidecar", "sidecar").replace("_", "-")
         command = (sys.executable, "-m", package, *arguments)
@@ -91,18 +93,24 @@ class Table:
             check=(*command, "--check") if checks else None,
             ready=ready,
             ports=self._ports(*endpoints),
-            config=(self._secrets, *config),
+            config=(*(self._secrets / name for name in secrets), *config),
             code=(self._layout.root / "contract", self._layout.root / package.partition(".")[0]),
             reload=reload,
             # Named here so that a service is started again when they change.
             environ={**environ, **{variable: self._environ[variable] for variable in followed}},
         )
 
+    def _handed_to(self, group: str) -> tuple[str, ...]:
+        """Return the names of all secrets that a group of services reads, the user's own among them."""
+        found = self._secrets.iterdir() if self._secrets.is_dir() else ()
+        return tuple(sorted(file.name for file in found if group in groups_of(file.name)))
+
     def _idp(self) -> Service:
         return self._ours(
             "demo.idp",
             *("--issuer", self.url("idp"), "--resource", self.url("sidecar", host="localhost")),
             *("--port", self._number("idp"), "--secrets", str(self._secrets), "--state", self._data("idp")),
+            secrets=tuple(name for name in SECRETS if name.startswith("idp_client_")),
             ready=self.url("idp", "/-/healthy"),
             endpoints=("idp",),
         )
@@ -112,6 +120,7 @@ class Table:
             "demo.sink",
             *("--port", self._number("sink"), "--smtp-port", self._number("sink_smtp")),
             *("--secrets", str(self._secrets), "--state", self._data("sink")),
+            secrets=("slack_url", "pagerduty_routing_key"),
             ready=self.url("sink", "/-/healthy"),
             endpoints=("sink", "sink_smtp"),
         )
@@ -122,6 +131,7 @@ class Table:
             *("--port", self._number("agents"), "--control-port", self._number("demo_control")),
             *("--sidecar", self.url("sidecar"), "--token-url", self.url("idp", "/token")),
             *("--resource", self.url("sidecar", host="localhost"), "--secrets", str(self._secrets)),
+            secrets=("idp_client_intruder",),
             ready=self.url("demo_control", "/-/healthy"),
             endpoints=("agents", "demo_control"),
         )
@@ -132,6 +142,7 @@ class Table:
             *("--sidecar", self.url("sidecar"), "--token-url", self.url("idp", "/token")),
             *("--resource", self.url("sidecar", host="localhost")),
             *("--port", self._number("engine"), "--secrets", str(self._secrets)),
+            secrets=("idp_client_workflow_engine",),
             ready=self.url("engine", "/-/healthy"),
             endpoints=("engine",),
         )
@@ -145,6 +156,7 @@ class Table:
             endpoints=("sidecar", "sidecar_admin"),
             reload=Post(self.url("sidecar_admin", "/-/reload"), self._layout.secrets / "sidecar_admin_token"),
             checks=True,
+            secrets=self._handed_to("sidecar"),
             config=(file, self._layout.root / "auth_sidecar" / "roles.yaml"),
         )
 
@@ -157,6 +169,7 @@ class Table:
             endpoints=("exporter",),
             reload=Post(self.url("exporter", "/-/reload")),
             checks=True,
+            secrets=self._handed_to("clients"),
             config=(file,),
         )
 
@@ -169,6 +182,7 @@ class Table:
             endpoints=("incident_desk",),
             reload=Post(self.url("incident_desk", "/-/reload")),
             checks=True,
+            secrets=self._handed_to("desk"),
             config=(file, self._layout.root / "rules" / "escalation.yaml"),
         )
 

@@ -50,6 +50,23 @@ def test_failed_installation_says_so_and_leaves_no_mark(
     assert not (tmp_path / "venv" / ".ready").exists()
 
 
+@pytest.mark.parametrize(
+    ("to_run", "extras", "marks"),
+    [(True, "demo", {".ready-to-run"}), (False, "generate,demo,dev", {".ready-to-run", ".ready"})],
+)
+def test_what_runs_needs_less_than_what_tests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to_run: bool, extras: str, marks: set[str]
+) -> None:
+    monkeypatch.setattr(bootstrap, "_works", lambda _python: True)
+    python = tmp_path / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/called\n', encoding="utf-8")
+    python.chmod(0o755)
+    assert bootstrap.main(tmp_path / "venv", to_run=to_run) == 0
+    assert (tmp_path / "called").read_text(encoding="utf-8").strip().endswith(f"[{extras}]")
+    assert {file.name for file in (tmp_path / "venv").iterdir()} - {"bin"} == marks
+
+
 def test_every_dependency_of_the_project_is_pinned() -> None:
     project = tomllib.loads((bootstrap.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = [

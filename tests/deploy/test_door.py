@@ -25,7 +25,7 @@ def test_up_is_native_where_no_docker_engine_answers(door: Door) -> None:
 
 def test_native_up_makes_the_environment_first(door: Door) -> None:
     door.open("up")
-    assert door.called("make") == ["make --no-print-directory -s setup"]
+    assert door.called("make") == ["make --no-print-directory -s setup-to-run"]
 
 
 def test_up_is_compose_where_an_engine_answers_and_needs_no_python(door: Door) -> None:
@@ -62,6 +62,21 @@ def test_down_ends_both_kinds(door: Door) -> None:
     assert door.open("down").returncode == 0
     assert door.called("docker compose --profile telemetry down") == ["docker compose --profile telemetry down"]
     assert door.called("python") == ["python -m deploy.native down"]
+
+
+def test_down_says_which_alerts_fire(door: Door) -> None:
+    alerts = '[{"labels":{"alertname":"HighErrorRate"}},{"labels":{"alertname":"AgentDown","agent":"a"}}]'
+    answers = f"ps*) echo id;; compose\\ exec*) echo '{alerts}';; esac\n"
+    door.program("bin/docker", f'{RECORDER}case "$*" in {answers}')
+    assert door.open("down").stdout.startswith("AgentDown, HighErrorRate still fire: ")
+
+
+@pytest.mark.parametrize(("states", "code"), [("idp|running|healthy|0", 0), ("idp|exited||1", 1)])
+def test_status_under_compose_fails_where_a_service_does_not_run(door: Door, states: str, code: int) -> None:
+    door.docker(containers="id", states=states)
+    assert door.open("status").returncode == code
+    door.docker()
+    assert door.open("status").returncode == 1
 
 
 def test_down_leaves_what_another_checkout_runs_with_compose(door: Door) -> None:

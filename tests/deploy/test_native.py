@@ -25,12 +25,14 @@ def test_down_where_nothing_runs_says_so(tmp_path: Path) -> None:
     assert (result.returncode, result.stdout) == (0, "nothing was running\n")
 
 
-def test_status_lists_every_service(tmp_path: Path) -> None:
-    lines = native("status", state=tmp_path).stdout.splitlines()
-    assert {"idp", "sink", "agents", "sidecar", "engine", "exporter", "prometheus"} <= {
+def test_status_lists_every_service_and_fails_where_one_does_not_run(tmp_path: Path) -> None:
+    result = native("status", state=tmp_path)
+    lines = result.stdout.splitlines()
+    assert {"idp", "sink", "agents", "sidecar", "engine", "exporter", "prometheus", "grafana"} <= {
         line.split()[0] for line in lines
     }
     assert all("not started" in line for line in lines)
+    assert result.returncode == 1
 
 
 def test_port_variable_that_is_no_port_is_named_without_a_traceback(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Programs without pages are recognised by what they answer; the PATH's are preferred for use."""
 
 import http.server
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import pytest
 from contract.ports import free_port
 from deploy.native.runner import Runner
 from deploy.native.services import Table
-from deploy.native.ui import advice, without_pages
+from deploy.native.ui import advice, still_firing, too_old_grafana, without_pages
 from tests.deploy.test_layout import layout
 from tests.tools import tool
 
@@ -82,3 +83,28 @@ def test_prometheus_of_the_path_wins_over_the_unpacked_one(tmp_path: Path, monke
     found = {service.name: service for service in Table(layout(tmp_path), {}).services()}
     assert found["prometheus"].command[0] == str(mine)
     assert tool("prometheus") != mine
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ('{"database": "ok", "version": "9.2.0-pre"}', "Grafana 9.2.0-pre may work, but is older than 11"),
+        ('{"database": "ok", "version": "11.0.0"}', ""),
+        ('{"database": "ok"}', ""),
+        ("no JSON", ""),
+    ],
+)
+def test_grafana_older_than_supported_is_told(answer: str, said: str) -> None:
+    with page(answer) as url:
+        found = too_old_grafana(url)
+    assert found.startswith(said)
+    assert bool(found) == bool(said)
+
+
+def test_alerts_that_fire_at_the_end_are_named_once() -> None:
+    alerts = [{"labels": {"alertname": name}} for name in ("HighErrorRate", "AgentDown", "HighErrorRate")]
+    with page(json.dumps(alerts)) as url:
+        assert still_firing(url).startswith("AgentDown, HighErrorRate still fire: ")
+    with page("[]") as url:
+        assert still_firing(url) == ""
+    assert still_firing(f"http://127.0.0.1:{free_port()}/") == ""
