@@ -48,7 +48,7 @@ def firing_list(limits: Limits) -> Panel:
     told = f'label_replace({first_label(starts(limits), "subject", SUBJECTS)}, "told", "$1", "alertname", "(.+)")'
     query = Query(f"1000 * max by ({LINE}, told) ({told}) or {_silence_means_nothing()}")
     columns = [
-        Column("severity", "Severity", colours=COLOURS, width=72),
+        Column("severity", "Severity", colours=COLOURS, width=82),
         Column("alertname", "Alert", width=180),
         Column("subject", "About"),
         Column("Value", "Since", unit="dateTimeFromNow", texts={"0": NOTHING}, width=150),
@@ -61,8 +61,11 @@ def firing_list(limits: Limits) -> Panel:
 
 def _silence_means_nothing() -> str:
     """Return a line that says so where no rules are evaluated: an empty table would read as good news."""
-    named = f'label_replace(0 * absent(max({HEARTBEAT})), "alertname", "Rules are not evaluated", "", "")'
-    return f'label_replace({named}, "severity", "unknown", "", "")'
+    line = f"0 * absent(max({HEARTBEAT}))"
+    told = {"alertname": "Rules are not evaluated", "severity": "unknown", "subject": "Prometheus", "told": "nobody"}
+    for label, text in told.items():
+        line = f'label_replace({line}, "{label}", "{text}", "", "")'
+    return line
 
 
 def firing_history() -> Panel:

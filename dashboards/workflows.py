@@ -53,6 +53,7 @@ def lowest_success(limits: Limits) -> Panel:
         "Share of ended runs that completed, of the worst workflow, over the window of the alert WorkflowFailure. "
         "Runs that people cancelled or rejected do not count.",
         NO_RUN,
+        word="no run yet",
     )
     return number(about, Query(f"min({limit.expr} >= 0)"), unit="percentunit", limit=limit)
 

@@ -36,6 +36,9 @@ class Status(enum.StrEnum):
 
 CEILINGS = {Status.DEGRADED: HEALTHY_FROM - 1, Status.UNHEALTHY: DEGRADED_FROM - 1}
 """The highest score that a status allows: whoever sees only the number sees the same verdict."""
+_WORST_FIRST = (Status.UNHEALTHY, Status.DEGRADED, Status.UNKNOWN, Status.STARTING)
+_ALARMED = {Severity.CRITICAL: Status.UNHEALTHY, Severity.MAJOR: Status.DEGRADED}
+"""Among which reasons an alarm is told."""
 
 
 @dataclass(frozen=True)
@@ -142,11 +145,6 @@ def combine(
     reasons += [(_ALARMED[severity], Reason(name, "fires")) for name, severity in alarms.items()]
     reasons.sort(key=lambda reason: _WORST_FIRST.index(reason[0]))
     return SystemHealth(_held(mean, status), status, components, [reason for _, reason in reasons])
-
-
-_WORST_FIRST = (Status.UNHEALTHY, Status.DEGRADED, Status.UNKNOWN, Status.STARTING)
-_ALARMED = {Severity.CRITICAL: Status.UNHEALTHY, Severity.MAJOR: Status.DEGRADED}
-"""Among which reasons an alarm is told."""
 
 
 def _worst(statuses: Set[Status], *, is_known: bool, is_alarmed: bool) -> Status:
