@@ -33,6 +33,7 @@ from auth_sidecar.rbac import NO_ROLE
 from auth_sidecar.revocation import Revocations
 from auth_sidecar.sessions import SessionBinding
 from auth_sidecar.token_cache import TokenCache
+from contract.config import ConfigError, Loaded, Problem
 from contract.instruments import DEFAULT_CAP, Instruments
 from contract.tracing import Tracer
 from contract.web import Reloader, Server, serve, setup_admin
@@ -56,8 +57,9 @@ class Sidecar:
         """Read the configuration, or take that of a worker's place; raises ConfigError when it is not usable."""
         self.place = place
         self.tracer = tracer
-        read = place.read if place else functools.partial(load, config_file)
-        settings = read().config
+        self._file = config_file
+        self._running: SidecarConfig | None = None
+        settings = self._read().config
         known = {
             "role": (*settings.policy.roles, NO_ROLE),
             "issuer": tuple(issuer.name for issuer in settings.sidecar.issuers),
@@ -67,7 +69,8 @@ class Sidecar:
         if tracer:
             tracer.outlet.count_on(self.instruments)
         self.registry = registry
-        self.reloader = Reloader(read, self.instruments, self._apply)
+        self.reloader = Reloader(self._read, self.instruments, self._apply)
+        self._running = self.settings.sidecar
         self.chain = str(place.number) if place else audit_chain.MAIN
         self._stack = AsyncExitStack()
         self._background = Background(self.instruments)
@@ -85,6 +88,9 @@ class Sidecar:
     def settings(self) -> Settings:
         """The configuration in force."""
         return self.reloader.current
+
+    def _read(self) -> Loaded[Settings]:
+        return self.place.read() if self.place else load(self._file, self._running)
 
     async def start(
         self, *, host: str | None = None, port: int | None = None, admin_host: str | None = None,
@@ -145,6 +151,7 @@ class Sidecar:
         self._stack.push_async_callback(self.proxy.close)
         self._stack.push_async_callback(runner.cleanup)
         context = self._tls = build.tls_context(self.settings.sidecar)
+        self._authorities = build.authorities(self.settings.sidecar)
         if self.place:
             await web.SockSite(runner, self.place.traffic, ssl_context=context, backlog=1024).start()
         else:
@@ -210,6 +217,9 @@ class Sidecar:
         }
         rules = self._rules(settings, sources)
         if self._tls:
+            if build.authorities(config) != self._authorities:
+                where = "tls.client_ca_file"
+                raise ConfigError([Problem(str(self._file), 1, where, "other authorities need a restart", "restart")])
             build.load_certificate(self._tls, config)
         await self._first_keys(sources)
         await self._background.stop()

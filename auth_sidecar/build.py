@@ -196,6 +196,11 @@ def tls_context(config: SidecarConfig) -> ssl.SSLContext | None:
     return context
 
 
+def authorities(config: SidecarConfig) -> bytes:
+    """Return the certificates of the authorities of clients. Raises OSError."""
+    return config.tls.client_ca_file.read_bytes() if config.tls and config.tls.client_ca_file else b""
+
+
 def load_certificate(context: ssl.SSLContext, config: SidecarConfig) -> None:
     """Read the certificate for handshakes from now on. Raises OSError when it is not usable."""
     if config.tls:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from auth_sidecar import config_identity, rbac
+from auth_sidecar import config_identity, fixed, rbac
 from auth_sidecar.answers import METADATA_PATH
 from auth_sidecar.config_audit import Audit, EncryptionKeyModel
 from auth_sidecar.config_identity import ApiKeyModel, Issuer, Tls, Words
@@ -182,13 +182,18 @@ class Settings(Model):
     policy: rbac.Policy
 
 
-def load(path: Path) -> Loaded[Settings]:
-    """Read `sidecar.yaml` and the role file it names; raises ConfigError with every problem of both."""
+def load(path: Path, running: SidecarConfig | None = None) -> Loaded[Settings]:
+    """Read `sidecar.yaml` and the role file it names; raises ConfigError with every problem of both.
+
+    To a running sidecar's own configuration another one is also a problem where it could not be put into force.
+    """
     loaded = files.load(path, SidecarConfig, check)
     roles = files.load(loaded.config.roles_file or path.parent / "roles.yaml", RoleFile, check_roles)
 
     def check_given(read: SidecarConfig) -> Iterator[Finding]:
-        return config_identity.check_roles(read.issuers, read.api_keys, read.tls, roles.config.roles)
+        yield from config_identity.check_roles(read.issuers, read.api_keys, read.tls, roles.config.roles)
+        if running:
+            yield from fixed.check(running, read)
 
     files.load(path, SidecarConfig, check_given)  # once more, for the lines
     settings = Settings(sidecar=loaded.config, policy=rbac.compile_roles(roles.config.compiled()))

@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry
 from auth_sidecar import audit_chain, build
 from auth_sidecar.admin import AdminGuard, RevocationPages
 from auth_sidecar.background import Background
-from auth_sidecar.config import Settings, load
+from auth_sidecar.config import Settings, SidecarConfig, load
 from auth_sidecar.merged_metrics import MergedMetrics
 from auth_sidecar.place import Listeners, Shared
 from auth_sidecar.revocation import Revocations
@@ -56,7 +56,9 @@ class Supervisor:
     def __init__(self, config_file: Path, registry: CollectorRegistry) -> None:
         """Read the configuration; raises ConfigError when it is not usable."""
         self.instruments = Instruments(registry, "sidecar")
-        self.reloader = Reloader(functools.partial(load, config_file), self.instruments, self._apply)
+        self._running: SidecarConfig | None = None
+        self.reloader = Reloader(lambda: load(config_file, self._running), self.instruments, self._apply)
+        self._running = self.settings.sidecar
         self.registry = CollectorRegistry()
         self._metrics = MergedMetrics(registry)
         self.registry.register(self._metrics)
