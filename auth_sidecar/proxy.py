@@ -50,7 +50,10 @@ _CREDENTIALS = frozenset({"authorization"})
 _CODINGS = frozenset({"accept-encoding", "range"})
 """What would bring an answer in a form that cannot be filtered."""
 _CONTEXT = frozenset({TRACEPARENT})
-_UPSTREAM_DOWN = {502: "The server behind cannot be reached.", 504: "The server behind does not answer in time."}
+_UPSTREAM_DOWN = {
+    502: "The server behind cannot be reached, or its answer cannot be passed on.",
+    504: "The server behind does not answer in time.",
+}
 
 
 class Proxy:
