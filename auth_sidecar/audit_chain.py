@@ -163,6 +163,11 @@ def chain_folder(folder: Path, chain: str) -> Path:
     return folder if chain == MAIN else folder / f"{_CHAIN_PREFIX}{chain}"
 
 
+def chain_of(folder: Path) -> str:
+    """Return the name of the chain that lives in a folder."""
+    return folder.name.removeprefix(_CHAIN_PREFIX) if folder.name.startswith(_CHAIN_PREFIX) else MAIN
+
+
 def chains(folder: Path) -> dict[str, Path]:
     """Return the chains of an audit folder by name, the main one first."""
     others = sorted(path for path in folder.glob(f"{_CHAIN_PREFIX}*") if path.is_dir())

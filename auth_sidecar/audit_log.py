@@ -193,7 +193,7 @@ class AuditLog:
         if self._file >= 0:
             os.close(self._file)
         self._file, self._size, self._opened_at = fresh, 0, self._clock()
-        self._note("segment_started", reason=reason, key_id=self.sealers[0].key_id, **notes)
+        self._note("segment_started", chain=self.chain, reason=reason, key_id=self.sealers[0].key_id, **notes)
         self._drop_expired(path)
 
     def _drop_expired(self, current: Path) -> None:

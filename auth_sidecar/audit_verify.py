@@ -41,6 +41,8 @@ class Walk:
     """A way along a chain, which may be continued when more has been written."""
 
     sealers: Sequence[Sealer]
+    chain: str
+    """The name that its segments must say they are of; those written before they said so are taken as they are."""
     witnesses: Mapping[int, set[int]] = field(default_factory=dict)
     """Head numbers by length."""
     link: Link = field(default_factory=Link)
@@ -77,6 +79,7 @@ class Walk:
             self._wrong(file, expected, "it does not follow the record before it")
         else:
             self.verified += 1
+        self._name(file, record)
         self._package(file, record)
         self._witness(file, record)
         self._note_expired(record)
@@ -91,6 +94,11 @@ class Walk:
         longest = max(self.witnesses, default=0)
         if longest > self.link.length:
             self._wrong(Path(), longest, f"Prometheus has seen it, the log ends with record {self.link.length}")
+
+    def _name(self, file: Path, record: Record) -> None:
+        said = record.fields.get("chain", self.chain)
+        if record.fields.get("action") == "segment_started" and said != self.chain:
+            self._wrong(file, record.number, f"it is a record of chain {said}, put here")
 
     def _package(self, file: Path, record: Record) -> None:
         """Check what the seal does not cover itself: that the package is there and holds what the digest says."""
@@ -123,7 +131,7 @@ def verify(
     by_length: dict[int, set[int]] = {}
     for witness in witnesses:
         by_length.setdefault(witness.length, set()).add(witness.head_number)
-    walk = Walk(sealers, by_length, ring=ring)
+    walk = Walk(sealers, audit_chain.chain_of(folder), by_length, ring=ring)
     for file, line in complete_lines(folder):
         walk.take(file, line)
     walk.finish()

@@ -44,7 +44,7 @@ class AuditWatch:
         self._ring = ring
         self._is_at_rest = is_at_rest
         self._began = float("-inf")
-        self._walk = Walk(sealers, ring=ring)
+        self._walk = Walk(sealers, chain, ring=ring)
         self._place = Place()
         self._verified = instruments.child("mcp_audit_verified_length", chain)
         self._broken = instruments.child("mcp_audit_chain_broken", chain)
@@ -55,7 +55,7 @@ class AuditWatch:
         """Walk what has been written since the last look, or everything when that is due."""
         if time.monotonic() - self._began >= self._whole_every:
             self._began = time.monotonic()
-            self._walk, self._place = Walk(self._sealers, ring=self._ring), Place()
+            self._walk, self._place = Walk(self._sealers, self._walk.chain, ring=self._ring), Place()
         known = len(self._walk.problems)
         for count, (file, line) in enumerate(self._fresh()):
             self._walk.take(file, line)

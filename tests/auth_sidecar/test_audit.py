@@ -6,6 +6,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import sys
 import time
@@ -385,9 +386,23 @@ async def test_records_in_the_forms_of_security_tools(
         assert allowed["user"]["roles"] == ["workflow_operator", "agent_service"]
 
 
+async def test_a_chain_that_was_put_in_the_place_of_another_is_found(tmp_path: Path) -> None:
+    await written(tmp_path, 4)
+    for chain in ("1", "2"):
+        await written(tmp_path, 5, chain=chain)
+    assert [verify(path, [SEALER]).is_whole for path in audit_chain.chains(tmp_path).values()] == [True] * 3
+    (first,) = audit_chain.segments(tmp_path / "chain-1")
+    for place in (tmp_path / "chain-2", tmp_path):
+        shutil.copy(first, place)
+        assert problems(place) == [f"{first.name}: record 1: it is a record of chain 1, put here"]
+    registry = CollectorRegistry()
+    await AuditWatch(tmp_path, [SEALER], Instruments(registry, "sidecar"), whole_every=60, chain="2").look()
+    assert samples(registry, "mcp_audit_chain_broken") == 1
+
+
 def test_an_empty_log_is_whole(tmp_path: Path) -> None:
     assert verify(tmp_path, [SEALER]).is_whole
-    assert Walk([SEALER]).is_whole
+    assert Walk([SEALER], audit_chain.MAIN).is_whole
 
 
 async def test_the_folder_of_the_log_is_nobody_elses(tmp_path: Path) -> None:
