@@ -24,6 +24,11 @@ class Asker(NamedTuple):
     identity: str | None
     """What the identity header says; None unless a trusted proxy sent it."""
 
+    @property
+    def is_program(self) -> bool:
+        """Whether it is no browser, which says from where each form comes."""
+        return self.bearer is not None or (self.origin is None and self.fetch_site is None)
+
 
 class Refused(NamedTuple):
     """Why somebody may not acknowledge, and how that is mended."""

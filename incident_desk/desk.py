@@ -227,7 +227,8 @@ class Desk:
                         self.store.save_stage(incident, replace(stage, is_live=True))
                 due = escalation.next_due(incident, self.settings.escalations.stages(incident.escalation))
                 if due and due.at <= now and incident.fingerprint in held:
-                    self.store.save_stage(incident, Begun(due.stage.name, due.stage.channels, now))
+                    begins = Begun(due.stage.name, due.stage.channels, now, incident.waited(now))
+                    self.store.save_stage(incident, begins)
                     begun.append((incident, due.stage.name))
         for incident, name in begun:
             self.numbers.escalated(incident, name)

@@ -26,11 +26,11 @@ def next_due(incident: Incident, stages: Sequence[Stage]) -> Due | None:
     """
     if not incident.waits:
         return None
-    begun = {each.stage: each.at for each in current(incident)}
+    begun = {each.stage: each.waited for each in current(incident)}
     earliest = 0.0
     for stage in stages:
         if stage.name not in begun:
-            return Due(stage, max(incident.clock + stage.after, earliest + stage.after))
+            return Due(stage, incident.clock + incident.paused + stage.after + max(earliest, 0.0))
         earliest = begun[stage.name] - stage.after
     return None
 
@@ -47,7 +47,6 @@ def is_due(incident: Incident, begun: Begun) -> bool:
 
 def alert(incident: Incident, begun: Begun, public_url: str, now: float) -> dict[str, Any]:
     """Return the alert that Alertmanager's routes carry to the stage's channels, or its end when it is over."""
-    waited = begun.at - incident.clock
     labels = {name: value for name, value in incident.labels.items() if name != "alertname"}
     ends = now + LIVES_SECONDS if is_due(incident, begun) else now
     summary = incident.annotations.get("summary") or incident.name
@@ -62,7 +61,7 @@ def alert(incident: Incident, begun: Begun, public_url: str, now: float) -> dict
             "incident": str(incident.id),
         },
         "annotations": {
-            "summary": f"Nobody has acknowledged for {_span(waited)}: {summary}",
+            "summary": f"Nobody has acknowledged for {_span(begun.waited)}: {summary}",
             "description": _description(incident, begun),
             "acknowledge_url": f"{public_url.rstrip('/')}/acknowledge",
             **{name: incident.annotations[name] for name in _LINKS if name in incident.annotations},
@@ -74,7 +73,10 @@ def alert(incident: Incident, begun: Begun, public_url: str, now: float) -> dict
 
 def _description(incident: Incident, begun: Begun) -> str:
     lines = [incident.annotations.get("description", "").strip()]
-    lines.append(f"{incident.name} has fired since {_clock(incident.started)}.")
+    lines.append(f"{incident.name}: alert since {_clock(incident.fired)}.")
+    if incident.returns:
+        began = f"It began at {_clock(incident.started)} and has ended and come back since"
+        lines.append(f"{began}; the time in between does not count.")
     if incident.told:
         when = "before the incident desk was there" if incident.is_found else f"at {_clock(incident.opened)}"
         lines.append(f"Told {when}: {', '.join(incident.told)}.")

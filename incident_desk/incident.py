@@ -38,6 +38,8 @@ class Begun:
     stage: str
     channels: tuple[str, ...]
     at: float
+    waited: float
+    """For how many seconds nobody had acknowledged then."""
     is_live: bool = True
     """Whether Alertmanager may still hold it as firing."""
 
@@ -50,13 +52,17 @@ class Incident:
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     started: float
-    """When the alert began to fire."""
+    """When the alert first began to fire."""
     fired: float
-    """When it last did: what has ended before that is no news."""
+    """When it last did, as Alertmanager says: what has ended before that is no news."""
     opened: float
     """When the desk was told, which is when people were."""
     clock: float
     """From when escalation counts: `opened`, or the end of the last silence."""
+    paused: float = 0.0
+    """Seconds since then for which nobody was waited for, because the alert had ended."""
+    away: float = 0.0
+    """Seconds since `started` in which the alert had ended."""
     is_found: bool = False
     """Found firing at a start of the desk: when people were told is not known."""
     told: tuple[str, ...] = ()
@@ -90,6 +96,18 @@ class Incident:
         """Whether it has not been resolved."""
         return self.resolved is None
 
+    def lasted(self, now: float) -> float:
+        """Return how long it lasted, or has so far, from its first start."""
+        return max((now if self.resolved is None else self.resolved) - self.started, 0.0)
+
+    def fired_for(self, now: float) -> float:
+        """Return for how long of that the alert fired."""
+        return max(self.lasted(now) - self.away, 0.0)
+
+    def waited(self, now: float) -> float:
+        """Return for how long nobody has acknowledged while the alert fired and was not silenced."""
+        return max(now - self.clock - self.paused, 0.0)
+
     @property
     def acknowledged_after(self) -> float | None:
         """How long people took from when they were told; None where nobody has, or it is not known when they were."""
@@ -104,7 +122,8 @@ class Incident:
 def follow(last: Incident | None, alert: Alert, now: float, grace: float) -> Incident | None:
     """Return what an alert makes of the last incident of its fingerprint; None when it says nothing new.
 
-    What comes back within the grace, or was never away, goes on as the same incident, acknowledgement included.
+    What comes back within the grace, or was never away, goes on as the same incident, acknowledgement included; the
+    time in between counts neither for escalation nor as time in which it fired.
     """
     if alert.ended is not None:
         # A start may go back: of several Prometheis that send the alert, Alertmanager keeps the earliest.
@@ -122,6 +141,8 @@ def follow(last: Incident | None, alert: Alert, now: float, grace: float) -> Inc
             resolved=None,
             annotations=alert.annotations,
             fired=max(last.fired, min(alert.started, now)),
+            paused=last.paused + max(now - ended, 0.0),
+            away=last.away + max(min(alert.started, now) - ended, 0.0),
             returns=last.returns + 1,
         )
     return _opened(alert, now)
@@ -153,10 +174,12 @@ def observed(incident: Incident, alert: Alert, now: float) -> Incident:
     So it does when the clock has been put back.
     """
     has_spoken_up = incident.is_suppressed and not alert.is_suppressed
+    clock = now if has_spoken_up else min(incident.clock, now)
     return replace(
         incident,
         is_suppressed=alert.is_suppressed,
-        clock=now if has_spoken_up else min(incident.clock, now),
+        clock=clock,
+        paused=0.0 if has_spoken_up else min(incident.paused, now - clock),
         told=incident.told or alert.receivers,
     )
 

@@ -43,7 +43,7 @@ class Numbers:
     def over(self, incident: Incident) -> None:
         """Measure how long it lasted."""
         if incident.resolved is not None:
-            self._resolve.labels(incident.severity).observe(incident.resolved - incident.started)
+            self._resolve.labels(incident.severity).observe(incident.lasted(incident.resolved))
 
     def escalated(self, incident: Incident, stage: str) -> None:
         """Count a stage that begins."""

@@ -1,6 +1,6 @@
 """The desk's pages: what is open, one group to acknowledge, the history. Reading them changes nothing."""
 
-import datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class DeskPages:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._pages = Pages(FOLDER, {"clock": clock, "lasted": lasted})
+        self._pages = Pages(FOLDER, {"clock": views.clock, "lasted": lasted})
 
     def setup(self, app: web.Application) -> None:
         """Add the pages to an application."""
@@ -63,6 +63,9 @@ class DeskPages:
 
     async def group(self, request: web.Request) -> web.Response:
         """Show the incidents that a link asks for, with a form where somebody can take them on."""
+        return self._group(request)
+
+    def _group(self, request: web.Request, problems: Sequence[str] = ()) -> web.Response:
         found = views.matching(self._desk.store.open(), request.query)
         ended = [each for each in self._desk.store.newest(5 * SHOWN) if not each.is_open]
         asked = self._asker(request)
@@ -76,12 +79,13 @@ class DeskPages:
             at_once=MAX_ACKNOWLEDGED,
             ended=self._rows(views.matching(ended, request.query)[:10]),
             refusal=verdict.reason if isinstance(verdict, Refused) else "",
+            problems=problems,
             name=verdict.name if isinstance(verdict, Allowed) else None,
             query=request.rel_url.raw_query_string,
         )
 
     async def acknowledge(self, request: web.Request) -> web.StreamResponse:
-        """Take on the incidents that a form names, and lead back to their page."""
+        """Take on the incidents that are named: a form is led back to their page, a program gets JSON."""
         asked, config = self._asker(request), self._desk.settings.desk
         if not access.comes_from_own_page(asked, config.public_url):
             raise web.HTTPForbidden(text="this came from another website; open the desk's own page\n")
@@ -93,9 +97,16 @@ class DeskPages:
         chosen = [str(value) for value in form.getall("incident", [])][: MAX_ACKNOWLEDGED + 1]
         if not by or not 0 < len(chosen) <= MAX_ACKNOWLEDGED or not all(map(is_identity, chosen)):
             raise web.HTTPBadRequest(text="give a name as `by` and incidents by their numbers as `incident`\n")
-        taken = self._desk.acknowledge(map(int, chosen), by)
-        if asked.bearer is not None:
-            return web.json_response({"acknowledged": [each.id for each in taken]})
+        taken = [each.id for each in self._desk.acknowledge(map(int, chosen), by)]
+        left = [each for each in dict.fromkeys(map(int, chosen)) if each not in taken]
+        answer = views.untaken({each: self._desk.store.get(each) for each in left[:SHOWN]})
+        if asked.is_program:
+            status = 200 if taken else answer.status
+            return web.json_response({"acknowledged": taken, "problems": answer.problems}, status=status)
+        if answer.problems:
+            page = self._group(request, answer.problems)
+            page.set_status(200 if taken else answer.status)
+            return page
         query = request.rel_url.raw_query_string
         raise web.HTTPSeeOther(f"/acknowledge?{query}" if query else "/")
 
@@ -129,11 +140,6 @@ class DeskPages:
 def is_identity(text: str) -> bool:
     """Whether a text is the number of an incident."""
     return text.isascii() and text.isdigit() and len(text) <= 15
-
-
-def clock(moment: float | None) -> str:
-    """Write a moment as messages do."""
-    return "" if moment is None else f"{datetime.datetime.fromtimestamp(moment, datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def lasted(length: float) -> str:

@@ -11,9 +11,8 @@ import orjson
 
 from incident_desk.incident import Begun, Incident
 
-SCHEMA_VERSION = 1
 PROBE_BYTES = 64 * 1024
-_SCHEMA = """
+_FIRST = """
 CREATE TABLE incidents (
   id INTEGER PRIMARY KEY,
   fingerprint TEXT NOT NULL,
@@ -43,8 +42,18 @@ CREATE TABLE stages (
   PRIMARY KEY (incident, stage, at)
 ) STRICT;
 """
+_SECOND = """
+ALTER TABLE incidents ADD COLUMN paused REAL NOT NULL DEFAULT 0;
+ALTER TABLE incidents ADD COLUMN away REAL NOT NULL DEFAULT 0;
+ALTER TABLE stages ADD COLUMN waited REAL NOT NULL DEFAULT 0;
+UPDATE stages SET waited = max(at - (SELECT clock FROM incidents WHERE id = incident), 0);
+CREATE INDEX by_start ON incidents (started, id);
+"""
+_STEPS = (_FIRST, _SECOND)
+"""What makes a file of each schema one of the next."""
+SCHEMA_VERSION = len(_STEPS)
 _COLUMNS = (
-    "fingerprint", "labels", "annotations", "started", "fired", "opened", "clock", "is_found", "told",
+    "fingerprint", "labels", "annotations", "started", "fired", "opened", "clock", "paused", "away", "is_found", "told",
     "acknowledged", "acknowledged_by", "resolved", "is_suppressed", "returns",
 )  # fmt: skip
 
@@ -108,8 +117,8 @@ class Store:
         return self._read("WHERE resolved IS NULL ORDER BY started, id")
 
     def newest(self, limit: int) -> list[Incident]:
-        """Return the newest incidents, newest first."""
-        return self._read("ORDER BY id DESC LIMIT ?", limit)
+        """Return the incidents that began last, the newest first."""
+        return self._read("ORDER BY started DESC, id DESC LIMIT ?", limit)
 
     def since(self, moment: float) -> list[Incident]:
         """Return the incidents opened since a moment, newest first."""
@@ -133,8 +142,8 @@ class Store:
     def save_stage(self, incident: Incident, begun: Begun) -> None:
         """Write a stage of an incident."""
         self._connection.execute(
-            "INSERT OR REPLACE INTO stages (incident, stage, channels, at, is_live) VALUES (?, ?, ?, ?, ?)",
-            (incident.id, begun.stage, _json(begun.channels), begun.at, int(begun.is_live)),
+            "INSERT OR REPLACE INTO stages (incident, stage, channels, at, waited, is_live) VALUES (?, ?, ?, ?, ?, ?)",
+            (incident.id, begun.stage, _json(begun.channels), begun.at, begun.waited, int(begun.is_live)),
         )
 
     def take_uncounted(self, resolved_before: float) -> list[Incident]:
@@ -172,7 +181,8 @@ class Store:
         found: dict[int, list[Begun]] = {}
         query = "SELECT * FROM stages WHERE incident IN (SELECT value FROM json_each(?)) ORDER BY at, rowid"
         for row in self._connection.execute(query, (_json(list(identities)),)):
-            begun = Begun(row["stage"], tuple(orjson.loads(row["channels"])), row["at"], bool(row["is_live"]))
+            channels = tuple(orjson.loads(row["channels"]))
+            begun = Begun(row["stage"], channels, row["at"], row["waited"], bool(row["is_live"]))
             found.setdefault(row["incident"], []).append(begun)
         return found
 
@@ -183,10 +193,9 @@ class Store:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
             raise StoreError(f"{file} was written by a newer release (schema {version}); use that one, or move it away")
-        if version == 0:
-            self._connection.executescript(
-                f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            )
+        if version < SCHEMA_VERSION:
+            steps = "".join(_STEPS[version:])
+            self._connection.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
 
 
 def _json(value: object) -> str:

@@ -1,5 +1,6 @@
 """What pages and JSON tell of incidents: plain values from incidents, policies and the time."""
 
+import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
@@ -38,9 +39,10 @@ def row(incident: Incident, escalations: Escalations, now: float) -> dict[str, A
     links = {"Runbook": annotations.get("runbook_url", ""), "Dashboard": annotations.get("dashboard_url", "")}
     return {
         "incident": incident,
-        "age": max(now - incident.started, 0.0),
-        "lasted": None if incident.resolved is None else incident.resolved - incident.started,
-        "place": next((labels[name] for name in _PLACES if labels.get(name)), "the whole system"),
+        "age": max(now - incident.fired, 0.0),
+        "lasted": incident.lasted(now),
+        "fired_for": incident.fired_for(now),
+        "place": place(incident),
         "summary": annotations.get("summary", incident.name),
         "description": annotations.get("description", ""),
         "labels": [(name, value) for name, value in labels.items() if name not in _HIDDEN],
@@ -48,6 +50,38 @@ def row(incident: Incident, escalations: Escalations, now: float) -> dict[str, A
         "next": due.stage if due else None,
         "next_in": max(due.at - now, 0.0) if due else None,
     }
+
+
+class Untaken(NamedTuple):
+    """Why incidents could not be taken on, and the status that says so when none could."""
+
+    problems: list[str]
+    status: int
+
+
+def untaken(incidents: Mapping[int, Incident | None]) -> Untaken:
+    """Return why nobody can take these on: not known, ended, or somebody has already."""
+    problems = [_untaken(identity, incident) for identity, incident in incidents.items()]
+    return Untaken(problems, 404 if None in incidents.values() else 409)
+
+
+def _untaken(identity: int, incident: Incident | None) -> str:
+    if incident is None:
+        return f"There is no incident {identity}."
+    subject = f"Incident {identity} ({incident.name}, {place(incident)})"
+    if incident.acknowledged is not None:
+        return f"{subject}: {incident.acknowledged_by} acknowledged it at {clock(incident.acknowledged)}."
+    return f"{subject} ended at {clock(incident.resolved)}; nobody had acknowledged it."
+
+
+def place(incident: Incident) -> str:
+    """Return what an incident is about."""
+    return next((incident.labels[name] for name in _PLACES if incident.labels.get(name)), "the whole system")
+
+
+def clock(moment: float | None) -> str:
+    """Write a moment as messages do."""
+    return "" if moment is None else f"{datetime.datetime.fromtimestamp(moment, datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 class Kpi(NamedTuple):
@@ -64,7 +98,7 @@ def kpis(incidents: Sequence[Incident]) -> list[Kpi]:
     """Return the times to detect, acknowledge and resolve; each says of how many incidents it speaks."""
     detected = [each.opened - each.started for each in incidents if not each.is_found]
     taken = [each.acknowledged_after for each in incidents if each.acknowledged_after is not None]
-    ended = [each.resolved - each.started for each in incidents if each.resolved is not None]
+    ended = [each.lasted(each.resolved) for each in incidents if each.resolved is not None]
     return [
         _kpi("MTTD", "from the alert's start until people were told", detected),
         _kpi("MTTA", "from then until somebody acknowledged", taken),
@@ -89,6 +123,8 @@ def document(incident: Incident) -> dict[str, Any]:
         "labels": dict(incident.labels),
         "annotations": dict(incident.annotations),
         "started": incident.started,
+        "alert_since": incident.fired,
+        "away": incident.away,
         "opened": incident.opened,
         "told": list(incident.told),
         "acknowledged": incident.acknowledged,
@@ -96,5 +132,8 @@ def document(incident: Incident) -> dict[str, Any]:
         "resolved": incident.resolved,
         "is_suppressed": incident.is_suppressed,
         "returns": incident.returns,
-        "stages": [{"stage": each.stage, "channels": list(each.channels), "at": each.at} for each in incident.stages],
+        "stages": [
+            {"stage": each.stage, "channels": list(each.channels), "at": each.at, "waited": each.waited}
+            for each in incident.stages
+        ],
     }

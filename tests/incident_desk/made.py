@@ -142,8 +142,8 @@ class Running:
             return await answer.text()
 
     async def post(self, path: str, content: dict[str, str], **headers: str) -> tuple[int, str]:
-        """Send a form; return status and text of the answer, redirects not followed."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        """Send a form as the desk's page does; return status and text of the answer, redirects not followed."""
+        named = {"Origin": self.url} | {name.replace("_", "-"): value for name, value in headers.items()}
         async with self.session.post(self.url + path, data=content, headers=named, allow_redirects=False) as answer:
             return answer.status, await answer.text()
 

@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from incident_desk import escalation
-from incident_desk.incident import Begun, Incident
+from incident_desk.incident import Begun, Incident, follow
 from rules.escalation import Escalations, Stage
-from tests.incident_desk.made import NOW, STAGES, incident
+from tests.incident_desk.made import GRACE, NOW, STAGES, alert, incident
 
 POLICY = Escalations.model_validate({"escalations": STAGES}).stages("immediate")
 LEAD, HEAD = POLICY
 
 
 def begun(stage: Stage, at: float) -> Begun:
-    return Begun(stage.name, stage.channels, at)
+    return Begun(stage.name, stage.channels, at, at - NOW)
 
 
 def test_the_first_stage_is_due_when_its_time_is_over() -> None:
@@ -53,6 +53,33 @@ def test_after_a_silence_the_stages_come_again() -> None:
     assert not escalation.is_due(again, again.stages[0])
 
 
+def test_the_time_in_which_the_alert_had_ended_does_not_count() -> None:
+    ended = incident(resolved=NOW + 265)
+    back = follow(ended, alert(started=NOW + 720), NOW + 730, GRACE)
+    assert back is not None
+    assert (back.paused, back.away) == (465, 455)
+    assert back.waited(NOW + 730) == 265
+    assert escalation.next_due(back, POLICY) == (LEAD, NOW + 465 + 900)
+
+
+def test_a_stage_that_was_told_comes_again_with_the_alert_and_the_next_waits_for_its_time() -> None:
+    ended = incident(resolved=NOW + 901, stages=(begun(LEAD, NOW + 900),))
+    back = follow(ended, alert(started=NOW + 1490), NOW + 1501, GRACE)
+    assert back is not None
+    assert escalation.is_due(back, back.stages[0])
+    assert escalation.next_due(back, POLICY) == (HEAD, NOW + 600 + 2700)
+
+
+def test_the_message_about_what_came_back_does_not_say_that_it_fired_all_the_time() -> None:
+    back = follow(incident(resolved=NOW + 265), alert(started=NOW + 720), NOW + 730, GRACE)
+    assert back is not None
+    at = NOW + 465 + 900
+    escalated = replace(back, stages=(Begun("lead", ("email",), at, back.waited(at)),))
+    annotations = told(escalated, at)["annotations"]
+    assert annotations["summary"] == "Nobody has acknowledged for 15 min: f1 is down"
+    assert "alert since 08:12:00 UTC.\nIt began at 08:00:00 UTC and has ended and" in annotations["description"]
+
+
 @given(some.lists(some.floats(0, 20_000), min_size=1, max_size=40))
 def test_stages_begin_in_order_each_once_and_never_early(steps: list[float]) -> None:
     now, current = NOW, incident()
@@ -71,8 +98,8 @@ def told(of: Incident, at: float = NOW + 900) -> dict[str, Any]:
 
 
 def test_the_alert_of_a_stage_names_what_who_and_where_to_acknowledge() -> None:
-    alert = told(incident(stages=(begun(LEAD, NOW + 900),), told=("slack",)))
-    assert alert["labels"] == {
+    escalated = told(incident(stages=(begun(LEAD, NOW + 900),), told=("slack",)))
+    assert escalated["labels"] == {
         "alertname": "EscalationDue",
         "alert": "AgentDown",
         "agent": "f1",
@@ -81,7 +108,7 @@ def test_the_alert_of_a_stage_names_what_who_and_where_to_acknowledge() -> None:
         "stage": "lead",
         "incident": "1",
     }
-    annotations = alert["annotations"]
+    annotations = escalated["annotations"]
     assert annotations["summary"] == "Nobody has acknowledged for 15 min: f1 is down"
     assert annotations["acknowledge_url"] == "http://desk.example/acknowledge"
     assert "slack" in annotations["description"]

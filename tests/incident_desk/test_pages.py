@@ -82,7 +82,7 @@ async def test_a_link_with_odd_characters_leads_back_to_itself(tmp_path: Path) -
         assert await desk.send(notification(alert(agent=agent))) == 200
         [action] = re.findall('action="([^"]+)"', await desk.get(link))
         target = yarl.URL(desk.url + html.unescape(action), encoded=True)
-        async with desk.session.post(target, data=FORM, allow_redirects=False) as answer:
+        async with desk.session.post(target, data=FORM, headers={"Origin": desk.url}, allow_redirects=False) as answer:
             assert answer.status == 303
             assert "X-Evil" not in answer.headers
             back = answer.headers["Location"]
@@ -183,7 +183,40 @@ async def test_a_program_needs_the_token(tmp_path: Path) -> None:
             assert (await desk.post("/acknowledge", FORM, Authorization=f"Bearer {wrong}"))[0] == 401
         assert (await desk.post("/acknowledge", FORM))[0] == 403
         status, text = await desk.post("/acknowledge", FORM, Authorization="Bearer for programs")
-        assert (status, json.loads(text)) == (200, {"acknowledged": [1]})
+        assert (status, json.loads(text)) == (200, {"acknowledged": [1], "problems": []})
+
+
+async def test_a_person_at_this_machine_may_use_curl_and_is_told_what_came_of_it(tmp_path: Path) -> None:
+    async def curl(*chosen: str) -> tuple[int, dict[str, Any]]:
+        form = [("by", "Ada"), *(("incident", each) for each in chosen)]
+        async with desk.session.post(f"{desk.url}/acknowledge", data=form) as answer:
+            return answer.status, await answer.json()
+
+    async with running(tmp_path) as desk:
+        await opened(desk, "planner-1", "planner-2")
+        await opened(desk, "planner-3")
+        await desk.send(notification(alert("planner-2", ended=NOW + 15)))
+        unknown = "There is no incident 999."
+        taken = "Incident 1 (AgentDown, planner-1): Ada acknowledged it at 2027-01-15 08:00:20 UTC."
+        over = "Incident 2 (AgentDown, planner-2) ended at 2027-01-15 08:00:15 UTC; nobody had acknowledged it."
+        assert await curl("1") == (200, {"acknowledged": [1], "problems": []})
+        assert await curl("1") == (409, {"acknowledged": [], "problems": [taken]})
+        assert await curl("2") == (409, {"acknowledged": [], "problems": [over]})
+        assert await curl("999") == (404, {"acknowledged": [], "problems": [unknown]})
+        assert await curl("1", "3", "999", "3") == (200, {"acknowledged": [3], "problems": [taken, unknown]})
+        assert len(acknowledged(desk)) == 2
+
+
+async def test_a_form_that_comes_too_late_is_shown_who_was_first(tmp_path: Path) -> None:
+    async with running(tmp_path) as desk:
+        await opened(desk, "planner-1")
+        assert (await desk.post(GROUP, FORM))[0] == 303
+        status, page = await desk.post(GROUP, {**FORM, "by": "Grace"})
+        assert status == 409
+        assert "Ada Lovelace acknowledged it at 2027-01-15 08:00:10 UTC." in page
+        assert "Somebody is on it" in page
+        status, page = await desk.post("/acknowledge?incident=7", {**FORM, "incident": "7"})
+        assert (status, "There is no incident 7." in page) == (404, True)
 
 
 async def test_no_token_counts_where_none_is_configured(tmp_path: Path) -> None:
@@ -200,13 +233,39 @@ async def test_the_history_tells_times_with_how_many_they_speak_of(tmp_path: Pat
         await desk.send(notification(alert("planner-1", ended=NOW + 130)))
         page = await desk.get("/history")
         for wanted in (
+            "told slack after 0 s",
             "acknowledged by Ada after 10 s",
-            "resolved after 10 s",
+            "resolved after 10 s, at 2027-01-15 08:00:10 UTC",
             "2 incidents in the last 30 days, 1 still open",
             "of 2",
             "of 1",
         ):
             assert wanted in page
+
+
+async def test_the_history_is_in_the_order_of_the_times_that_it_shows(tmp_path: Path) -> None:
+    async with running(tmp_path) as desk:
+        for name, started in (("planner-1", NOW - 60), ("planner-2", NOW - 300), ("planner-3", NOW)):
+            assert await desk.send(notification(alert(name, started=started))) == 200
+        page = await desk.get("/history")
+        assert re.findall(r"planner-\d", page) == ["planner-3", "planner-1", "planner-2"]
+
+
+async def test_what_came_back_says_how_long_it_lasted_and_how_long_it_fired(tmp_path: Path) -> None:
+    async with running(tmp_path) as desk:
+        await opened(desk, "planner-1")
+        for number, (start, end) in enumerate(((NOW, NOW + 265), (NOW + 720, NOW + 930))):
+            desk.world.now = start + 10
+            await desk.send(notification(alert("planner-1", started=start)))
+            if number:
+                page = await desk.get("/")
+                assert "Alert since</span> <em>2027-01-15 08:12:00 UTC, 10 s ago" in page
+                assert "1 time; first alert 2027-01-15 08:00:00 UTC, fired for 4 min 35 s in all" in page
+            desk.world.now = end
+            await desk.send(notification(alert("planner-1", started=start, ended=end)))
+        page = await desk.get("/history")
+        assert "resolved after 15 min 30 s, at 2027-01-15 08:15:30 UTC" in page
+        assert "came back 1 time, fired for 7 min 55 s in all" in page
 
 
 async def test_the_documents_tell_the_same_to_programs(tmp_path: Path) -> None:
@@ -215,7 +274,7 @@ async def test_the_documents_tell_the_same_to_programs(tmp_path: Path) -> None:
         await desk.after(900)
         [document] = json.loads(await desk.get("/incidents?state=open"))["incidents"]
         assert (document["id"], document["alert"], document["told"]) == (1, "AgentDown", ["slack"])
-        assert document["stages"] == [{"stage": "lead", "channels": ["pagerduty"], "at": NOW + 910}]
+        assert document["stages"] == [{"stage": "lead", "channels": ["pagerduty"], "at": NOW + 910, "waited": 910.0}]
         async with desk.session.get(f"{desk.url}/incidents?state=closed") as answer:
             assert answer.status == 400
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from incident_desk.incident import Begun
-from incident_desk.store import Store, StoreError
+from incident_desk.store import _STEPS, Store, StoreError
 from tests.incident_desk.made import NOW, full_disk, incident
 
 WRITER = """
@@ -36,7 +36,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_an_incident_comes_back_as_it_was_kept(file: Path) -> None:
     store = Store(file)
-    begun = Begun("lead", ("pagerduty", "email"), NOW + 900)
+    begun = Begun("lead", ("pagerduty", "email"), NOW + 900, 900.0)
     with store.transaction():
         kept = store.save(replace(incident(told=("slack",), acknowledged=NOW, acknowledged_by="Ada", returns=2), id=0))
         store.save_stage(kept, begun)
@@ -44,6 +44,22 @@ def test_an_incident_comes_back_as_it_was_kept(file: Path) -> None:
     again = Store(file)
     assert again.last("f1") == again.get(kept.id) == replace(kept, stages=(begun,))
     again.close()
+
+
+def test_a_file_of_the_first_release_is_taken_over(file: Path) -> None:
+    file.parent.mkdir()
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(f"{_STEPS[0]} PRAGMA user_version = 1;")
+        labels = '{"alertname": "AgentDown"}'
+        row = (1, "f1", labels, "{}", NOW, NOW, NOW + 10, NOW + 10, 0, "[]", None, "", None, 0, 0, 0)
+        connection.execute("INSERT INTO incidents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        connection.execute("INSERT INTO stages VALUES (1, 'lead', '[\"email\"]', ?, 1)", (NOW + 910,))
+        connection.commit()
+    store = Store(file)
+    [kept] = store.open()
+    assert kept.stages == (Begun("lead", ("email",), NOW + 910, 900.0),)
+    assert (kept.paused, kept.away) == (0, 0)
+    store.close()
 
 
 def test_what_was_answered_for_survives_a_kill_at_any_moment(file: Path) -> None:

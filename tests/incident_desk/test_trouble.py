@@ -170,7 +170,7 @@ async def test_what_was_taken_over_counts_for_no_time_that_is_not_known(tmp_path
             assert await value(desk, f'mcp_incident_{name}_seconds_count{{severity="critical"}}') == 0
         page = await desk.get("/history")
         assert page.count("of 0") == 3
-        assert "told before the desk was there" in page
+        assert "told slack before the desk was there" in page
         assert "acknowledged by Ada</span>" in page
         assert "before the desk was there" in await desk.get("/")
 
