@@ -107,7 +107,7 @@ compose_down() {
     firing=$(docker compose exec --no-TTY alertmanager wget -q -O - "http://127.0.0.1:9093$firing_alerts" </dev/null 2>/dev/null |
         grep -o '"alertname":"[^"]*"' | cut -d '"' -f 4 | sort -u | paste -s -d , - | sed 's/,/, /g')
     if [ -n "$firing" ]; then
-        echo "$firing still fire: of what is mended while the stack is down no resolved message will come."
+        echo "Still firing: $firing. Of what is mended while the stack is down no resolved message will come."
     fi
     # What was started with the profile ends too, whatever this shell says.
     if [ "$1" = clean ]; then

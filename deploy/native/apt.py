@@ -70,6 +70,8 @@ def configure(folder: Path, suite: str, uri: str) -> Path:
         "Dir::State::Lists": str(folder / "lists"),
         "Dir::State::status": str(folder / "status"),
         "Dir::Cache": str(folder / "cache"),
+        "Dir::Cache::pkgcache": "",
+        "Dir::Cache::srcpkgcache": "",
         "APT::Sandbox::User": "",
         "Acquire::Languages": "none",
         "Acquire::PDiffs": "false",

@@ -37,7 +37,7 @@ def still_firing(alerts_url: str) -> str:
     names = sorted({alert["labels"]["alertname"] for alert in answer}) if isinstance(answer, list) else []
     if not names:
         return ""
-    return f"{', '.join(names)} still fire: of what is mended while the stack is down no resolved message will come."
+    return f"Still firing: {', '.join(names)}. Of what is mended while the stack is down no resolved message will come."
 
 
 def _json(url: str) -> Any:

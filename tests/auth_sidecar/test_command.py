@@ -21,13 +21,12 @@ from tests.auth_sidecar import sidecars
 from tests.auth_sidecar.agents import Echo
 from tests.auth_sidecar.issuer import Idp, mint
 from tests.auth_sidecar.sidecars import KEY, call, configuration, write
-
-SHIPPED = Path(__file__).resolve().parents[2] / "auth_sidecar"
+from tests.checkout import shipped
 
 
 def test_the_shipped_configuration_is_fine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("sidecar.yaml", "roles.yaml"):
-        shutil.copy(SHIPPED / name, tmp_path)
+        shutil.copy(shipped(f"auth_sidecar/{name}"), tmp_path)
     (tmp_path / "revocations.json").write_text("[]")
     (tmp_path / "secrets").mkdir()
     for name in ("audit_key", "sidecar_admin_token"):

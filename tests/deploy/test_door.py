@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from contract.ports import ENDPOINTS
-from tests.deploy.door import RECORDER, ROOT, Door
+from tests.checkout import shipped
+from tests.deploy.door import RECORDER, Door
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_down_says_which_alerts_fire(door: Door) -> None:
     alerts = '[{"labels":{"alertname":"HighErrorRate"}},{"labels":{"alertname":"AgentDown","agent":"a"}}]'
     answers = f"ps*) echo id;; compose\\ exec*) echo '{alerts}';; esac\n"
     door.program("bin/docker", f'{RECORDER}case "$*" in {answers}')
-    assert door.open("down").stdout.startswith("AgentDown, HighErrorRate still fire: ")
+    assert door.open("down").stdout.startswith("Still firing: AgentDown, HighErrorRate. ")
 
 
 @pytest.mark.parametrize(("states", "code"), [("idp|running|healthy|0", 0), ("idp|exited||1", 1)])
@@ -269,7 +270,7 @@ def test_compose_up_says_which_files_still_name_the_default_of_a_moved_port(
     assert said.startswith(f"warning: {variable}=20001, but ")
     assert said.count("warning:") == 1
     default = str(next(e.port for e in ENDPOINTS.values() if e.variable == variable))
-    assert {name for name in re.findall(r"[\w/-]+\.ya?ml", said) if default in (ROOT / name).read_text()} == files
+    assert {name for name in re.findall(r"[\w/-]+\.ya?ml", said) if default in shipped(name).read_text()} == files
 
 
 def test_default_ports_and_native_runs_need_no_warning(door: Door) -> None:

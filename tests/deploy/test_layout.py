@@ -16,6 +16,7 @@ from deploy.native.layout import ROOT, Layout, state_folder
 from deploy.native.runner import Runner
 from deploy.native.services import Table
 from deploy.prepare import OWN_LIST
+from tests.checkout import demo_checkout, shipped
 
 MOVED = {e.variable: str(20000 + 100 * n) for n, e in enumerate(ENDPOINTS.values())}
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
@@ -27,12 +28,12 @@ def repository(tmp_path: Path) -> Path:
     root = tmp_path / "repository"
     for name in ("exporter/exporter.yaml", "rules/prometheus.yml", "alertmanager/generated/alertmanager.yml"):
         (root / name).parent.mkdir(parents=True)
-        shutil.copy(ROOT / name, root / name)
+        shutil.copy(shipped(name), root / name)
     return root
 
 
-def layout(tmp_path: Path, root: Path = ROOT) -> Layout:
-    return Layout(tmp_path / "state" / "native", root)
+def layout(tmp_path: Path, root: Path | None = None) -> Layout:
+    return Layout(tmp_path / "state" / "native", root or demo_checkout(tmp_path / "checkout"))
 
 
 def texts(folder: Path) -> dict[str, str]:

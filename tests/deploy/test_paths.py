@@ -10,12 +10,13 @@ from auth_sidecar.config import load as load_sidecar
 from contract.config import PATHS_START_AT, Model, load_text
 from contract.fields import RelativePath, SecretFile
 from deploy.native.check import check
-from deploy.native.layout import ROOT, Layout
+from deploy.native.layout import Layout
 from deploy.native.runner import RunError
 from exporter.config_check import load as load_exporter
 from exporter.file_sd import TargetFiles
 from exporter.tool_pins import pins_text
 from incident_desk.config import load_settings as load_desk
+from tests.checkout import shipped
 from tests.exporter.certificates import self_signed
 
 EXPORTER = """
@@ -44,7 +45,7 @@ def checkout(tmp_path: Path) -> Path:
         *("incident_desk/desk.yaml", "rules/escalation.yaml"),
     ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, root / name)
+        shutil.copy(shipped(name), root / name)
     for folder in ("exporter/certificates", "exporter/targets", "secrets"):
         (root / folder).mkdir()
     (root / "exporter/exporter.yaml").write_text(EXPORTER)

@@ -104,7 +104,7 @@ def test_grafana_older_than_supported_is_told(answer: str, said: str) -> None:
 def test_alerts_that_fire_at_the_end_are_named_once() -> None:
     alerts = [{"labels": {"alertname": name}} for name in ("HighErrorRate", "AgentDown", "HighErrorRate")]
     with page(json.dumps(alerts)) as url:
-        assert still_firing(url).startswith("AgentDown, HighErrorRate still fire: ")
+        assert still_firing(url).startswith("Still firing: AgentDown, HighErrorRate. ")
     with page("[]") as url:
         assert still_firing(url) == ""
     assert still_firing(f"http://127.0.0.1:{free_port()}/") == ""

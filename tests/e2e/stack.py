@@ -1,4 +1,4 @@
-"""A running stack on free ports whose clocks run fast: real programs, the committed configuration, shorter waits."""
+"""A running stack on free ports whose clocks run fast: real programs, the demo's configuration, shorter waits."""
 
 import json
 import os
@@ -21,6 +21,7 @@ from deploy.native.layout import Layout
 from deploy.native.packages import fetch_missing
 from deploy.native.runner import Runner
 from deploy.native.services import NEEDED, Table
+from tests.checkout import demo_checkout
 
 HASTE = 15
 """How much shorter than committed the waiting times are; ranges of queries stay as they are."""
@@ -129,7 +130,7 @@ def running(
 
     `pace` rewrites the waiting times of each configuration file (`str` leaves them as committed), `adapt` edits files.
     """
-    layout = Layout(folder / "native")
+    layout = Layout(folder / "native", demo_checkout(folder / "checkout"))
     fetch_missing(NEEDED)
     layout.write(environ)
     for file in (*layout.etc.rglob("*.yaml"), *layout.etc.rglob("*.yml")):

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from contract import yaml_source
 from contract.config import ConfigError
 from contract.vocabulary import AGENT_TYPES
 from exporter.config_check import load
 from exporter.tool_pins import pins_text
+from tests.checkout import ROOT, shipped
 from tests.exporter.certificates import self_signed
 
 Write = Callable[[str, str], Path]
-EXAMPLE = Path("exporter/exporter.yaml")
+EXAMPLE = shipped("exporter/exporter.yaml")
 AGENT = "agents:\n- name: a\n  type: planner\n  url: http://a:1/mcp\n"
 
 MISTAKES = {
@@ -190,3 +192,10 @@ def test_example_is_good_and_names_the_demo_fleet() -> None:
     names = [f"{kind}-{number}" for kind in loaded.config.types for number in (1, 2)]
     assert agents == [(name, f"http://agents:{9830 + place}/mcp") for place, name in enumerate(names)]
     assert [source.url for source in loaded.config.workflow_sources] == ["http://engine:9826/workflows"]
+
+
+def test_what_the_user_s_file_still_has_of_the_demo_is_as_the_demo_ships_it() -> None:
+    shipped_agents = load(EXAMPLE).config.agents
+    own = yaml_source.load((ROOT / "exporter/exporter.yaml").read_text(encoding="utf-8")).get("agents") or []
+    of_the_demo = {agent["name"]: agent["url"] for agent in own if agent.get("url", "").startswith("http://agents:")}
+    assert of_the_demo.items() <= {(agent.name, agent.url) for agent in shipped_agents}
