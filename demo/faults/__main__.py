@@ -46,7 +46,7 @@ def story(fault: Fault) -> str:
     lines.append(f"  channels  {', '.join(expected.channels)}")
     lines.append(f"  incident  http://localhost:{options.port('incident_desk')}, where it is acknowledged")
     lines.append(f"  messages  http://localhost:{options.port('sink')}{pages}")
-    lines.append(f"  end it    make demo-heal   (or: python -m demo.faults heal {fault})")
+    lines.append(f"  end it    make demo-heal FAULT={fault}")
     return "\n".join(lines)
 
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from deploy.native.apt import AptError
 from deploy.native.check import check
 from deploy.native.layout import Layout, state_folder
-from deploy.native.packages import MissingProgramError, fetch_missing
+from deploy.native.packages import MissingProgramError, fetch_missing, offer
 from deploy.native.ports import Ports, PortsError
 from deploy.native.runner import RunError, Runner
-from deploy.native.services import NEEDED, Table
+from deploy.native.services import NEEDED, TOOLS, Table
 from deploy.native.ui import FIRING, advice, still_firing, too_old_grafana, without_pages
 from deploy.prepare import SecretsError
 from deploy.urls import summary
@@ -31,7 +31,8 @@ def use_ports(layout: Layout, runner: Runner) -> None:
 
 def up(layout: Layout, runner: Runner) -> None:
     """Start everything that does not run yet, and print where it is."""
-    fetch_missing(NEEDED)
+    fetch_missing((*NEEDED, *TOOLS))
+    offer(TOOLS)
     with runner.locked():
         use_ports(layout, runner)
         Ports(layout.state).remember(os.environ)

@@ -8,6 +8,7 @@ import argparse
 import fcntl
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from deploy.native import apt
+from deploy.native.files import write_if_changed
 
 Release = Literal["new", "old"]
 SUITE: Mapping[Release, str] = {"new": "forky", "old": "bookworm"}
@@ -25,6 +27,7 @@ SUITE: Mapping[Release, str] = {"new": "forky", "old": "bookworm"}
 # descriptor that its launcher opens, so the path is replaced by one of the same length.
 DATA = "/usr/share/prometheus"
 RELOCATED = "/proc/self/fd/9".ljust(len(DATA), "/")
+OFFERED = Path(__file__).resolve().parents[2] / ".lookout" / "bin"
 LAUNCHER = """#!/bin/sh
 # This program's data folder was compiled in; the unpacked copy reads it through descriptor 9.
 exec 9<"${{0%/*}}/../root{data}" "${{0%/*}}/../root/usr/bin/{binary}" "$@"
@@ -98,6 +101,14 @@ def _serves(name: str) -> Path | None:
     except MissingProgramError:
         return None
     return found if told and (int(told[1]), int(told[2])) >= program.oldest else None
+
+
+def offer(names: Iterable[str], place: Path = OFFERED) -> None:
+    """Write a launcher of each program to where documentation and people find it. Raises as locate() does."""
+    place.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        text = f'#!/bin/sh\nexec {shlex.quote(str(locate_for_use(name)))} "$@"\n'
+        write_if_changed(place / name, text, mode=0o755)
 
 
 def fetch_missing(names: Iterable[str]) -> None:
@@ -211,7 +222,7 @@ def _say(text: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Fetch the named programs (all by default) and print where each is."""
+    """Fetch the named programs (all by default), print where each is, and offer the new ones in `.lookout/bin`."""
     parser = argparse.ArgumentParser(prog="deploy.native.packages", description=__doc__)
     parser.add_argument("programs", nargs="*", metavar="PROGRAM", help=f"of {', '.join(PROGRAMS)}; default: all")
     parser.add_argument("--release", choices=get_args(Release), default="new")
@@ -224,6 +235,8 @@ def main(arguments: list[str] | None = None) -> int:
             fetch(names, options.release)
         for name in names:
             print(f"{name}\t{locate(name, options.release)}")
+        if options.release == "new":
+            offer(names)
     except (MissingProgramError, apt.AptError) as error:
         _say(str(error))
         return 1

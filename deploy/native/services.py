@@ -17,6 +17,8 @@ from deploy.prepare import SECRETS, groups_of
 
 NEEDED = ("prometheus", "alertmanager", "node_exporter")
 """Programs that are not ours; Grafana is welcome but not needed."""
+TOOLS = ("promtool", "amtool")
+"""Programs that people run by hand."""
 
 # Debian turns these on; without systemd's bus or with no folder of text files each scrape would log an error. No rule
 # and no dashboard reads them. Elsewhere than on Linux there is no collector of systemd to turn off.

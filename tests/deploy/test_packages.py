@@ -130,3 +130,14 @@ def test_command_line_names_an_unknown_program(capsys: pytest.CaptureFixture[str
 def test_command_line_says_what_is_missing_and_fails(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert packages.main(["promtool"]) == 1
     assert "promtool is not on the PATH" in capsys.readouterr().err
+
+
+def test_tools_are_offered_where_documentation_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = tmp_path / "my programs" / "promtool"
+    mine.parent.mkdir()
+    mine.write_text('#!/bin/sh\necho "promtool, version 3.5.0 $*"\n', encoding="utf-8")
+    mine.chmod(0o755)
+    monkeypatch.setenv("PATH", str(mine.parent), prepend=":")
+    packages.offer(["promtool"], tmp_path / "bin")
+    said = subprocess.run([tmp_path / "bin" / "promtool", "a b"], capture_output=True, text=True, check=True).stdout
+    assert said == "promtool, version 3.5.0 a b\n"
