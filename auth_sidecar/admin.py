@@ -18,8 +18,6 @@ from contract.vocabulary import AuditEvent
 
 logger = logging.getLogger(__name__)
 
-MAX_BYTES = 65536
-
 
 def is_of_a_web_page(request: web.BaseRequest) -> bool:
     """Whether a request comes from a page in somebody's browser, by its Origin or by a name bound anew (DNS rebinding).
@@ -104,7 +102,7 @@ class RevocationPages:
         if request.content_type != "application/json":  # keeps forms of foreign web pages out
             return web.Response(status=415, text="send application/json\n")
         try:
-            revocation = Revocation.model_validate(orjson.loads(await request.content.read(MAX_BYTES)))
+            revocation = Revocation.model_validate(orjson.loads(await request.read()))
         except pydantic.ValidationError as error:
             said = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'it'}: {each['msg']}" for each in error.errors())
             return web.Response(

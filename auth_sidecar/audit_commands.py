@@ -6,6 +6,7 @@ import datetime
 import heapq
 import operator
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,8 @@ from contract.instruments import Instruments
 from contract.vocabulary import AuditEvent, AuthReason
 
 Series = tuple[tuple[str, str], ...]
+_UNSEEN = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+"""What a terminal would obey, or show as nothing; names of tools are of a client's making."""
 SCRAPED = ("mcp_audit_chain_length", "mcp_audit_chain_head")
 
 
@@ -101,7 +104,7 @@ def _query(options: argparse.Namespace, folder: Path, ring: KeyRing | None) -> i
     for record in heapq.merge(*chains, key=operator.itemgetter("ts")):
         if ring and isinstance(record.get("sealed"), dict):
             _unseal(record, ring)
-        sys.stdout.buffer.write(orjson.dumps(convert(record)) + b"\n")
+        print(_UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", orjson.dumps(convert(record)).decode()))
     sys.stdout.flush()
     return 0
 
@@ -124,7 +127,13 @@ def _records(
                 record = audit_chain.read(line)
             except ValueError:
                 continue  # torn by a crash; `verify` tells about everything else
-            moment = datetime.datetime.fromisoformat(record["ts"])
+            try:
+                moment = datetime.datetime.fromisoformat(record["ts"])
+                if moment.tzinfo is None or "event" not in record:
+                    raise ValueError("no time zone, or no event")
+            except (ValueError, KeyError, TypeError) as error:
+                print(f"{segment.name}: a line that is no record: {error}", file=sys.stderr)
+                continue
             is_in_time = (since is None or moment >= since) and (until is None or moment < until)
             if is_in_time and all(record.get(name) == value for name, value in wanted.items()):
                 yield record

@@ -66,7 +66,7 @@ class KeySource:
         return self._keys
 
     def on_change(self, listener: Callable[[], None]) -> None:
-        """Call `listener` whenever the keys have become others."""
+        """Call `listener` whenever the keys have become others, or have grown too old."""
         self._listeners.append(listener)
 
     def may_refetch(self) -> bool:
@@ -102,6 +102,8 @@ class KeySource:
         except (OSError, ValueError, aiohttp.ClientError, TimeoutError) as error:
             self._results["failure"].inc()
             logger.warning("keys could not be fetched", extra={"issuer": self.issuer, "problem": describe(error)})
+            if self._keys and not self.current():
+                self._tell()  # whom they let in is let in no more
             return False
         changed = self._keys is None or keys.fingerprint != self._keys.fingerprint
         self._keys, self._fetched_at = keys, self._clock()
@@ -109,9 +111,12 @@ class KeySource:
         self._when.set(self._fetched_at)
         if changed:
             logger.info("keys in force", extra={"issuer": self.issuer, "key_ids": sorted(keys.by_id)})
-            for listener in self._listeners:
-                listener()
+            self._tell()
         return True
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
 
 
 def describe(error: BaseException) -> str:

@@ -1,6 +1,8 @@
 """The admin port: whoever reaches it from another machine changes nothing without the token."""
 
+import asyncio
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -107,3 +109,15 @@ async def test_the_whole_network_may_scrape_but_not_reload_or_revoke(tmp_path: P
     finally:
         await sidecar.close()
     assert records(tmp_path) == []
+
+
+async def test_a_revocation_may_come_in_pieces(sidecar: Sidecar) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b'{"subject": '
+        await asyncio.sleep(0.05)
+        yield b'"mallory"}'
+
+    headers = {"Content-Type": "application/json"}
+    async with aiohttp.ClientSession(sidecar.admin_url) as session:
+        assert (await session.post("/-/revocations", data=pieces(), headers=headers)).status == 201
+    assert sidecar.revocations.listed() == [{"subject": "mallory"}]

@@ -366,6 +366,23 @@ async def test_verify_and_query_on_the_command_line(
     assert await asyncio.to_thread(main, words) == 3
 
 
+@pytest.mark.parametrize("form", ["native", "ocsf", "ecs"])
+async def test_query_survives_lines_that_are_no_records_and_shows_what_a_terminal_would_obey(
+    start_sidecar: Start, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sidecar = await start_sidecar()
+    await post(sidecar, mint(), call("search\u009b31m\u202eknowledge"))
+    (segment,) = audit_chain.segments(tmp_path / "audit")
+    odd = ['{"v":1}', '{"v":1,"seq":9,"ts":7}', '{"seq":9,"ts":"2026-01-01T00:00:00"}', '{"ts":"2026-01-01T00:00:00Z"}']
+    with segment.open("a") as file:
+        file.writelines(f'{line[:-1]},"mac":"{"0" * 64}"}}\n' for line in odd)
+    assert main(["audit", "query", "--config", str(tmp_path / "sidecar.yaml"), "--since", "1h", "--format", form]) == 0
+    printed = capsys.readouterr()
+    assert printed.err.count("a line that is no record") == len(odd)
+    assert printed.out.replace("\n", "").isprintable()
+    assert "search\\u009b31m\\u202eknowledge" in printed.out
+
+
 @pytest.mark.parametrize("form", ["ocsf", "ecs"])
 async def test_records_in_the_forms_of_security_tools(
     start_sidecar: Start, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]

@@ -88,6 +88,8 @@ async def test_keys_that_have_grown_too_old_are_none(tmp_path: Path) -> None:
         "demo", from_file(file), Instruments(CollectorRegistry(), "sidecar"),
         ttl_seconds=60, max_stale_seconds=600, clock=lambda: clock[0],
     )  # fmt: skip
+    told: list[bool] = []
+    source.on_change(lambda: told.append(source.current() is not None))
     assert source.current() is None
     assert await source.refresh()
     file.unlink()
@@ -96,6 +98,8 @@ async def test_keys_that_have_grown_too_old_are_none(tmp_path: Path) -> None:
     assert source.current() is not None
     clock[0] += 61
     assert source.current() is None
+    assert not await source.refresh()
+    assert told == [True, False], "so that nobody is let in by what was remembered"
 
 
 @pytest.mark.parametrize("minutes", [-10, 10])
