@@ -195,12 +195,12 @@ def inventory() -> Panel:
         Query(f"1000 * {per_agent} (mcp_agent_last_success_timestamp_seconds{{{ONE_AGENT}}})"),
     ]
     columns = [
-        Column("agent", "Agent"),
-        Column("agent_type", "Type"),
-        Column("server_version", "Version"),
-        Column("Value #B", "Tools"),
-        Column("Value #C", "Last probe", unit="s"),
-        Column("Value #D", "Healthy last", unit="dateTimeFromNow", texts={"0": "never"}),
+        Column("agent", "Agent", width=150),
+        Column("agent_type", "Type", width=120),
+        Column("server_version", "Version", width=80),
+        Column("Value #B", "Tools", width=60),
+        Column("Value #C", "Last probe", unit="s", width=90),
+        Column("Value #D", "Healthy last", unit="dateTimeFromNow", texts={"0": "never"}, width=150),
         Column("server_name", "Server"),
         Column("era", "Era"),
         Column("protocol_version", "Protocol"),
