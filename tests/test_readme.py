@@ -82,8 +82,9 @@ def test_the_statistics_document_of_the_guide_is_valid() -> None:
 
 
 def test_the_shown_mistake_is_reported_as_shown(tmp_path: Path) -> None:
-    (shown,) = re.findall(r"^exporter\.yaml:3: .*$", README, re.MULTILINE)
-    file = tmp_path / "exporter.yaml"
+    (shown,) = re.findall(r"^exporter/exporter\.yaml:3: .*$", README, re.MULTILINE)
+    file = tmp_path / "exporter" / "exporter.yaml"
+    file.parent.mkdir()
     file.write_text("agents:\n- {name: a, type: planner, url: 'http://a/',\n   timeuot: 5s}\n", encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
         load(file)

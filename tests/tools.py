@@ -4,6 +4,7 @@ schemas of the Prometheus operator, packages of npm.
 `python -m tests.tools` fetches all of them ahead of the tests.
 """
 
+import argparse
 import json
 import shutil
 import subprocess
@@ -122,4 +123,5 @@ def fetch_all() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m tests.tools", description=__doc__).parse_args()
     fetch_all()

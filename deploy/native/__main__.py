@@ -45,6 +45,7 @@ def up(layout: Layout, runner: Runner) -> None:
     print(summary(frozenset() if has_grafana else frozenset({"grafana"})))
     if names := without_pages((name, table.url(name.lower(), "/")) for name in ("Prometheus", "Alertmanager")):
         print(f"\n{advice(names)}")
+        print(f"Alerts without them: .lookout/bin/amtool alert query --alertmanager.url={table.url('alertmanager')}")
     if not has_grafana:
         print(NO_GRAFANA)
     elif told := too_old_grafana(table.url("grafana", "/api/health")):

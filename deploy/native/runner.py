@@ -101,8 +101,11 @@ class Runner:
         """Raise RunError with what each service says that would refuse its new configuration."""
         records = process.recall(self.records)
         changed = [s for s in services if s.check and _is_to_be_read(records.get(s.name), s)]
-        refusals = {service.name: said for service in changed if (said := _refusal(service))}
-        if refusals:
+        told = {service.name: _checked(service) for service in changed}
+        for line in (line for is_good, said in told.values() if is_good for line in said.splitlines()):
+            if line.startswith("warning: "):
+                _say(self._in_users_terms(line))
+        if refusals := {name: said for name, (is_good, said) in told.items() if not is_good}:
             texts = [f"{name} refuses its configuration:\n{_indented(said)}" for name, said in refusals.items()]
             raise RunError(
                 self._in_users_terms("\n".join([*texts, "Nothing was changed: what ran goes on as before."]))
@@ -228,8 +231,8 @@ def _is_to_be_read(record: Record | None, service: Service) -> bool:
     return not _is_current(record, service) or record.config != digest(service.config)
 
 
-def _refusal(service: Service) -> str:
-    """Return what the service's own check says against its configuration; nothing when it is accepted."""
+def _checked(service: Service) -> tuple[bool, str]:
+    """Return whether the service's own check accepts its configuration, and what it says of it."""
     result = subprocess.run(  # noqa: S603
         service.check or (),
         capture_output=True,
@@ -238,7 +241,7 @@ def _refusal(service: Service) -> str:
         env={**os.environ, **service.environ},
     )
     said = (result.stdout + result.stderr).strip() or f"its check ended with {result.returncode}"
-    return said if result.returncode else ""
+    return result.returncode == 0, said
 
 
 def _state(record: Record | None, service: Service) -> str:

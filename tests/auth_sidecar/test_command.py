@@ -17,11 +17,14 @@ import pytest
 from auth_sidecar.__main__ import main
 from auth_sidecar.audit_chain import Sealer
 from auth_sidecar.audit_verify import verify
+from contract import yaml_source
 from tests.auth_sidecar import sidecars
 from tests.auth_sidecar.agents import Echo
 from tests.auth_sidecar.issuer import Idp, mint
 from tests.auth_sidecar.sidecars import KEY, call, configuration, write
-from tests.checkout import shipped
+from tests.checkout import ROOT, shipped
+
+SIDECAR = "auth_sidecar/sidecar.yaml"
 
 
 def test_the_shipped_configuration_is_fine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,6 +37,13 @@ def test_the_shipped_configuration_is_fine(tmp_path: Path, capsys: pytest.Captur
         (tmp_path / "secrets" / name).chmod(0o600)
     assert main(["--config", str(tmp_path / "sidecar.yaml"), "--check"]) == 0
     assert capsys.readouterr().out.endswith("fine; 12 routes, 6 roles\n")
+
+
+def test_what_the_user_s_file_still_has_of_the_demo_is_as_the_demo_ships_it() -> None:
+    own, ours = (yaml_source.load(f.read_text()) for f in (ROOT / SIDECAR, shipped(SIDECAR)))
+    of_the_demo = [route for route in own.get("routes", []) if route.get("upstream", "").startswith("http://agents:")]
+    known = {route["path"]: route["upstream"] for route in ours["routes"]}
+    assert {route["path"]: route["upstream"] for route in of_the_demo}.items() <= known.items()
 
 
 @pytest.mark.parametrize("arguments", [["--check"], []], ids=str)

@@ -60,3 +60,17 @@ def test_refusals_are_told_in_the_users_terms(tmp_path: Path) -> None:
     (tmp_path / "service.conf").write_text("bad", encoding="utf-8")
     with pytest.raises(RunError, match=r"mine\.yaml:1: bad"):
         runner.up([wanted])
+
+
+def test_warnings_of_an_accepted_configuration_are_told_in_the_users_terms(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runner = Runner(tmp_path / "state", in_users_terms=lambda text: text.replace("line 1", "mine.yaml:1"))
+    wanted = service(tmp_path)
+    try:
+        runner.up([replace(wanted, check=(sys.executable, "-c", "print('warning: line 1: odd\\ngood')"))])
+    finally:
+        runner.down()
+    said = capsys.readouterr().out.splitlines()
+    assert "warning: mine.yaml:1: odd" in said
+    assert "good" not in said
