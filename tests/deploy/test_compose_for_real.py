@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
@@ -129,8 +130,9 @@ def test_service_sees_only_its_own_secrets(stack: Stack, service: str, folder: s
 def test_whoever_comes_through_the_port_of_this_machine_may_acknowledge(stack: Stack) -> None:
     form = urlencode({"incident": 1, "by": "Ada"}).encode()
     address = f"http://127.0.0.1:{stack.ports['incident_desk']}/acknowledge"
-    with urlopen(Request(address, form), timeout=10) as answer:
-        assert answer.status == 200
+    with pytest.raises(HTTPError) as refused:
+        urlopen(Request(address, form), timeout=10)
+    assert refused.value.code == 404, "there is no such incident yet; who may not is told 403"
 
 
 def test_alertmanager_tells_the_desk_what_people_are_told(stack: Stack) -> None:

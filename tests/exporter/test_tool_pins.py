@@ -107,5 +107,5 @@ def test_pins_survive_the_file(tmp_path: Path) -> None:
 def test_file_that_is_no_pins_file_says_how_to_write_one(tmp_path: Path, text: str) -> None:
     file = tmp_path / "pins.json"
     file.write_text(text)
-    with pytest.raises(ValueError, match="write it with `python -m exporter pin`"):
+    with pytest.raises(ValueError, match="write it with `make pin-tools`"):
         read_pins(file)
