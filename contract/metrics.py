@@ -228,9 +228,12 @@ _INCIDENTS = (
     *(
         histogram(name, help, "incident_desk", ("severity",), INCIDENT_BUCKETS, severity=_SEVERITIES)
         for name, help in (
-            ("mcp_incident_detect_seconds", "From the start of the alert until people were told."),
+            ("mcp_incident_detect_seconds", "From when the condition was first seen until people were told."),
             ("mcp_incident_acknowledge_seconds", "From when people were told until one of them acknowledged."),
-            ("mcp_incident_resolve_seconds", "From the start of the alert until its end, once it has not come back."),
+            (
+                "mcp_incident_resolve_seconds",
+                "From the first start of the alert until its end, once it has not come back.",
+            ),
         )
     ),
     counter(

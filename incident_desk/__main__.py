@@ -19,6 +19,7 @@ from incident_desk.config import load_settings
 from incident_desk.desk import Desk
 from incident_desk.numbers import Numbers
 from incident_desk.store import Store, StoreError
+from incident_desk.times import Times
 
 logger = logging.getLogger("incident_desk")
 
@@ -68,6 +69,7 @@ async def serve_until(stop: asyncio.Event, path: Path, host: str, port_number: i
     store = Store(reloader.current.desk.database)
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         desk = Desk(reloader.current, store, session, Numbers(instruments))
+        registry.register(Times(store))
         reloader.on_change(desk.apply)
         on_hangup(reloader.reload)
         await desk.apply(reloader.current)

@@ -22,7 +22,7 @@ MAX_TEXT = 4096
 """Characters of one that are kept."""
 _FIRST = frozenset(
     (*conventions.GROUPING, "agent", "severity", "escalation", "component", "instance", "job",
-     "summary", "description", "runbook_url", "dashboard_url")
+     "summary", "description", "runbook_url", "dashboard_url", conventions.CONDITION_HELD)
 )  # fmt: skip
 """Kept before others."""
 _FINGERPRINT = re.compile(r"[0-9A-Za-z_-]{1,64}")

@@ -29,6 +29,7 @@ from incident_desk.incident import (
 )
 from incident_desk.numbers import Numbers
 from incident_desk.store import Store, StoreError
+from incident_desk.times import ACKNOWLEDGE, DETECT, RESOLVE, measure
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class Desk:
 
     def take(self, alerts: Iterable[Alert], *, is_found: bool = False) -> None:
         """Keep what alerts say; `is_found` where they were read, not told. On return it is on disk."""
-        now, opened, alerts = self.clock(), [], tuple(alerts)
+        now, alerts = self.clock(), tuple(alerts)
         with self._noting(), self.store.transaction():
             for alert in alerts:
                 last = self.store.last(alert.fingerprint)
@@ -87,9 +88,8 @@ class Desk:
                 if changed and changed.id:
                     self.store.save(changed)
                 elif changed:
-                    opened.append(self.store.save(replace(changed, is_found=is_found)))
-        for incident in opened:
-            self.numbers.opened(incident)
+                    opened = self.store.save(replace(changed, is_found=is_found))
+                    measure(self.store, DETECT, opened, opened.detected_after)
         for _ in filter(lambda alert: is_skewed(alert, now), alerts):
             self.numbers.clamped()
         self.numbers.are_open(self.store.open())
@@ -110,9 +110,10 @@ class Desk:
             for identity in identities:
                 incident = self.store.get(identity)
                 changed = acknowledged(incident, by, now) if incident else None
-                taken += [self.store.save(changed)] if changed else []
+                if changed:
+                    taken.append(self.store.save(changed))
+                    measure(self.store, ACKNOWLEDGE, changed, changed.acknowledged_after)
         for incident in taken:
-            self.numbers.acknowledged(incident)
             if incident.opened > now + SKEW_SECONDS:
                 self.numbers.clamped()
         self._news.set()
@@ -254,10 +255,9 @@ class Desk:
             logger.info("the database can be used again")
         self.unwritten = ""
         with self.store.transaction():
-            over = self.store.take_uncounted(now - config.grace)
+            for incident in self.store.take_uncounted(now - config.grace):
+                measure(self.store, RESOLVE, incident, incident.lasted(now))
             self.store.forget(now - config.keep)
-        for incident in over:
-            self.numbers.over(incident)
 
     def _without_own(self, alert: Alert) -> Alert:
         """Return an alert with the receivers that are people."""

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from contract.fields import parse_duration
 from contract.vocabulary import Escalation, Severity
+from rules.conventions import CONDITION_HELD
 
 SKEW_SECONDS = 1.0
 """Clocks that differ by no more are taken to agree."""
@@ -107,6 +109,19 @@ class Incident:
     def waited(self, now: float) -> float:
         """Return for how long nobody has acknowledged while the alert fired and was not silenced."""
         return max(now - self.clock - self.paused, 0.0)
+
+    @property
+    def began(self) -> float:
+        """When its condition was first seen: before the alert, by as long as its policy waits (`for`)."""
+        try:
+            return self.started - parse_duration(self.annotations.get(CONDITION_HELD, "0s"))
+        except ValueError:
+            return self.started
+
+    @property
+    def detected_after(self) -> float | None:
+        """How long from when the condition was first seen until people were told; None where it is not known."""
+        return None if self.is_found else self.opened - self.began
 
     @property
     def acknowledged_after(self) -> float | None:

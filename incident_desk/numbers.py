@@ -15,9 +15,6 @@ class Numbers:
     def __init__(self, instruments: Instruments) -> None:
         self._instruments = instruments
         self._open = instruments.gauge("mcp_incidents_open")
-        self._detect = instruments.histogram("mcp_incident_detect_seconds")
-        self._acknowledge = instruments.histogram("mcp_incident_acknowledge_seconds")
-        self._resolve = instruments.histogram("mcp_incident_resolve_seconds")
         self._webhook = instruments.counter("mcp_incident_webhook_requests_total")
         self._unwritten = instruments.counter("mcp_incident_write_errors_total")
         self._odd = instruments.counter("mcp_incident_odd_alerts_total")
@@ -29,21 +26,6 @@ class Numbers:
         for word, stages in escalations.escalations.items():
             for stage in stages:
                 self._instruments.child("mcp_incident_escalations_total", word.value, stage.name)
-
-    def opened(self, incident: Incident) -> None:
-        """Measure how long it took until people were told, where that is known."""
-        if not incident.is_found:
-            self._detect.labels(incident.severity).observe(incident.opened - incident.started)
-
-    def acknowledged(self, incident: Incident) -> None:
-        """Measure how long it took until somebody took it on, where that is known."""
-        if incident.acknowledged_after is not None:
-            self._acknowledge.labels(incident.severity).observe(incident.acknowledged_after)
-
-    def over(self, incident: Incident) -> None:
-        """Measure how long it lasted."""
-        if incident.resolved is not None:
-            self._resolve.labels(incident.severity).observe(incident.lasted(incident.resolved))
 
     def escalated(self, incident: Incident, stage: str) -> None:
         """Count a stage that begins."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -48,6 +48,14 @@ ALTER TABLE incidents ADD COLUMN away REAL NOT NULL DEFAULT 0;
 ALTER TABLE stages ADD COLUMN waited REAL NOT NULL DEFAULT 0;
 UPDATE stages SET waited = max(at - (SELECT clock FROM incidents WHERE id = incident), 0);
 CREATE INDEX by_start ON incidents (started, id);
+CREATE TABLE measured (
+  name TEXT NOT NULL,
+  severity TEXT NOT NULL,
+  bound REAL NOT NULL,
+  count INTEGER NOT NULL,
+  seconds REAL NOT NULL,
+  PRIMARY KEY (name, severity, bound)
+) STRICT;
 """
 _STEPS = (_FIRST, _SECOND)
 """What makes a file of each schema one of the next."""
@@ -56,6 +64,16 @@ _COLUMNS = (
     "fingerprint", "labels", "annotations", "started", "fired", "opened", "clock", "paused", "away", "is_found", "told",
     "acknowledged", "acknowledged_by", "resolved", "is_suppressed", "returns",
 )  # fmt: skip
+
+
+class Measured(NamedTuple):
+    """How often a time was no longer than a bound and longer than the one before, and these times' sum."""
+
+    name: str
+    severity: str
+    bound: float
+    times: int
+    seconds: float
 
 
 class StoreError(Exception):
@@ -145,6 +163,21 @@ class Store:
             "INSERT OR REPLACE INTO stages (incident, stage, channels, at, waited, is_live) VALUES (?, ?, ?, ?, ?, ?)",
             (incident.id, begun.stage, _json(begun.channels), begun.at, begun.waited, int(begun.is_live)),
         )
+
+    def measure(self, name: str, severity: str, bound: float, seconds: float) -> None:
+        """Count a time that is no longer than a bound."""
+        self._connection.execute(
+            "INSERT INTO measured VALUES (?, ?, ?, 1, ?) ON CONFLICT DO UPDATE"
+            " SET count = count + 1, seconds = seconds + excluded.seconds",
+            (name, severity, bound, seconds),
+        )
+
+    def measured(self) -> list[Measured]:
+        """Return every time that was ever counted."""
+        try:
+            return [Measured(*row) for row in self._connection.execute("SELECT * FROM measured")]
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._name} cannot be read: {error}") from error
 
     def take_uncounted(self, resolved_before: float) -> list[Incident]:
         """Return, once, the incidents that ended before a moment: whoever takes them counts them."""

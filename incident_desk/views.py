@@ -96,13 +96,13 @@ class Kpi(NamedTuple):
 
 def kpis(incidents: Sequence[Incident]) -> list[Kpi]:
     """Return the times to detect, acknowledge and resolve; each says of how many incidents it speaks."""
-    detected = [each.opened - each.started for each in incidents if not each.is_found]
+    detected = [each.detected_after for each in incidents if each.detected_after is not None]
     taken = [each.acknowledged_after for each in incidents if each.acknowledged_after is not None]
     ended = [each.lasted(each.resolved) for each in incidents if each.resolved is not None]
     return [
-        _kpi("MTTD", "from the alert's start until people were told", detected),
-        _kpi("MTTA", "from then until somebody acknowledged", taken),
-        _kpi("MTTR", "from the alert's start until its end", ended),
+        _kpi("MTTD", "from when the condition was first seen until people were told", detected),
+        _kpi("MTTA", "from when people were told until somebody acknowledged", taken),
+        _kpi("MTTR", "from the alert's first start until its end", ended),
     ]
 
 

@@ -138,6 +138,10 @@ class Policy:
         """Name of its alert."""
         return conventions.alert_name(self.name)
 
+    def annotations(self) -> dict[str, str]:
+        """Return the annotations that are the same for every alert of it."""
+        return {conventions.CONDITION_HELD: format_duration(self.terms.for_)} if self.terms.for_ else {}
+
     def labels(self) -> dict[str, str]:
         """Return the labels that the rule adds to those of its expression."""
         return {

@@ -21,6 +21,7 @@ def alerting_rule(policy: Policy, links: Links) -> dict[str, Any]:
     rule["annotations"] = {
         "summary": terms.summary,
         "description": terms.description,
+        **policy.annotations(),
         **links.annotations(policy, conventions.label_template),
     }
     return rule

@@ -54,5 +54,5 @@ def _alert(policy: Policy, alert: ExpectedAlert, links: Links) -> dict[str, Any]
     texts = {"summary": alert.summary, "description": alert.description}
     return {
         "exp_labels": alert.labels,
-        "exp_annotations": {**texts, **links.annotations(policy, value)},
+        "exp_annotations": {**texts, **policy.annotations(), **links.annotations(policy, value)},
     }

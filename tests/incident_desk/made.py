@@ -25,6 +25,7 @@ from incident_desk.desk import Desk
 from incident_desk.incident import Alert, Incident, follow
 from incident_desk.numbers import Numbers
 from incident_desk.store import Store
+from incident_desk.times import Times
 
 QUARTER = 15 * 60.0
 NOW = 1_800_000_000.0
@@ -164,6 +165,7 @@ async def running(folder: Path, world: World | None = None, **changes: Any) -> A
     store = Store(reloader.current.desk.database)
     async with aiohttp.ClientSession() as session, aiohttp.ClientSession() as browser:
         desk = Desk(reloader.current, store, session, Numbers(instruments), lambda: world.now)
+        instruments.registry.register(Times(store))
         reloader.on_change(desk.apply)
         await desk.apply(reloader.current)
         server = await serve(make_app(desk, instruments, reloader), drain_seconds=0.1)

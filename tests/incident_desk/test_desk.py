@@ -1,5 +1,6 @@
 """The running desk with a small Alertmanager: stages, restarts, silences, what it counts."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from tests.incident_desk.made import GRACE, NOW, QUARTER, World, alert, ended, running, stages, told, value
@@ -120,7 +121,21 @@ async def test_times_are_measured_once_and_ends_when_the_grace_is_over(tmp_path:
         assert await value(desk, 'mcp_incidents_open{severity="critical"}') == 0
     async with running(tmp_path, world) as desk:
         await desk.after(1)
-        assert await value(desk, 'mcp_incident_resolve_seconds_count{severity="critical"}') == 0
+        for name in ("detect", "acknowledge", "resolve"):
+            series = f'mcp_incident_{name}_seconds_count{{severity="critical"}}'
+            assert await value(desk, series) == 1, "what was measured outlasts a restart, and is measured once"
+
+
+async def test_detection_counts_from_when_the_condition_was_first_seen_in_metric_and_page_alike(tmp_path: Path) -> None:
+    held = replace(alert("f1", started=NOW - 10), annotations={"condition_held": "2m"})
+    odd = replace(alert("f2", started=NOW - 30), annotations={"condition_held": "soon"})
+    async with running(tmp_path) as desk:
+        await told(desk, held, odd)
+        assert await value(desk, 'mcp_incident_detect_seconds_sum{severity="critical"}') == 130 + 30
+        for bound, count in (("30.0", 1), ("60.0", 1), ("300.0", 2), ("+Inf", 2)):
+            series = f'mcp_incident_detect_seconds_bucket{{le="{bound}",severity="critical"}}'
+            assert await value(desk, series) == count
+        assert '<p class="score">1 min 20 s</p>' in await desk.get("/history")
 
 
 async def test_flapping_is_one_incident(tmp_path: Path) -> None:

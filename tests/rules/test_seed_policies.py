@@ -81,7 +81,10 @@ def test_breaches_are_summed_first_and_compared_then() -> None:
 def test_every_rule_carries_the_labels_and_annotations_of_the_contract(policy: Any) -> None:
     rule = rule_of(policy.name)
     assert set(rule["labels"]) == {"severity", "escalation", "component"}
-    assert set(rule["annotations"]) == {"summary", "description", "runbook_url", "dashboard_url", "acknowledge_url"}
+    held = {"condition_held"} if "for" in rule else set()
+    links = {"runbook_url", "dashboard_url", "acknowledge_url"}
+    assert set(rule["annotations"]) == {"summary", "description"} | held | links
+    assert rule["annotations"].get("condition_held") == rule.get("for")
     assert rule["annotations"]["runbook_url"] == f"http://localhost:9820/runbooks/{policy.name}"
     assert rule["annotations"]["acknowledge_url"] == "http://localhost:9822/acknowledge"
     assert rule["annotations"]["dashboard_url"].startswith("http://localhost:3000/d/mcp-lookout-")
