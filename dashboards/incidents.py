@@ -10,9 +10,9 @@ from dashboards.queries import Query, rate
 NOT_INSTALLED = "Not installed: no incident desk is scraped."
 NONE_YET = "No such incident in this time, or no incident desk is scraped."
 TIMES = {
-    "detect": "From the start of the alert until people were told, on average over the incidents of the chosen time.",
+    "detect": "From when the condition was first seen until people were told, on average in the chosen time.",
     "acknowledge": "From when people were told until one of them acknowledged, on average over the same incidents.",
-    "resolve": "From the start of the alert until its end, once it has not come back, on average.",
+    "resolve": "From the first start of the alert until its end, once it has not come back, on average.",
 }
 
 
