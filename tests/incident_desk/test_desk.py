@@ -135,7 +135,9 @@ async def test_detection_counts_from_when_the_condition_was_first_seen_in_metric
         for bound, count in (("30.0", 1), ("60.0", 1), ("300.0", 2), ("+Inf", 2)):
             series = f'mcp_incident_detect_seconds_bucket{{le="{bound}",severity="critical"}}'
             assert await value(desk, series) == count
-        assert '<p class="score">1 min 20 s</p>' in await desk.get("/history")
+        page = await desk.get("/history")
+        assert '<p class="score">1 min 20 s</p>' in page
+        assert "told 2 min 10 s after the condition was first seen" in page
 
 
 async def test_flapping_is_one_incident(tmp_path: Path) -> None:

@@ -233,7 +233,7 @@ async def test_the_history_tells_times_with_how_many_they_speak_of(tmp_path: Pat
         await desk.send(notification(alert("planner-1", ended=NOW + 130)))
         page = await desk.get("/history")
         for wanted in (
-            "told slack after 0 s",
+            "told slack 0 s after the condition was first seen",
             "acknowledged by Ada after 10 s",
             "resolved after 10 s, at 2027-01-15 08:00:10 UTC",
             "2 incidents in the last 30 days, 1 still open",
