@@ -18,10 +18,11 @@ from prometheus_client import CollectorRegistry
 from auth_sidecar.app import Sidecar
 from contract.tracing import Tracer
 from tests.auth_sidecar.issuer import ISSUER, RESOURCE
+from tests.checkout import shipped
 
 Start = Callable[..., Awaitable[Sidecar]]
 KEY = "0123456789abcdef0123456789abcdef0123456789a"
-ROLES = Path(__file__).resolve().parents[2] / "auth_sidecar" / "roles.yaml"
+ROLES = shipped("auth_sidecar/roles.yaml")
 
 
 def configuration(idp_url: str, upstream: str, **changed: Any) -> dict[str, Any]:

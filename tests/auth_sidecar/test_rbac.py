@@ -10,8 +10,9 @@ from auth_sidecar import rbac
 from auth_sidecar.config import RoleFile, check_roles
 from auth_sidecar.rbac import Grant, Policy, Resource, Role
 from contract.config import ConfigError, load
+from tests.checkout import shipped
 
-FILE = Path(__file__).resolve().parents[2] / "auth_sidecar" / "roles.yaml"
+FILE = shipped("auth_sidecar/roles.yaml")
 SEEDS = {
     "system_admin": {"workflow:delete", "anything:at_all"},
     "workflow_manager": {"workflow:create", "workflow:delete", "agent:manage", "workflow:execute", "results:view"},
