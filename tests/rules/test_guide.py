@@ -20,21 +20,25 @@ from tests.tools import tool
 
 GUIDE = Path("docs/policies.md").read_text()
 BLOCKS = re.findall(r"^```(yaml|sh)\n(.*?)^```$", GUIDE, flags=re.MULTILINE | re.DOTALL)
-COPIED = ("contract", "rules", "alertmanager", "docs", "dashboards/generated")
+COPIED = ("contract", "rules", "alertmanager", "docs", "dashboards", "exporter")
+VENV = Path(sys.executable).parents[1]
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     for name in COPIED:
         shutil.copytree(name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy("Makefile", tmp_path)
     return tmp_path
 
 
 def run(command: str, project: Path) -> subprocess.CompletedProcess[str]:
-    words = shlex.split(command)
-    programs = {"python": sys.executable, "promtool": str(tool("promtool"))}
+    program, *words = shlex.split(command)
+    # The environment that runs this test is complete; the copy needs none of its own.
+    make = ["make", "-o", str(VENV / ".ready"), f"VENV={VENV}"]
+    programs = {"python": [sys.executable], "promtool": [str(tool("promtool"))], "make": make}
     environ = {**os.environ, "PYTHONPATH": str(project)}
-    line = [programs[words[0]], *words[1:]]
+    line = [*programs[Path(program).name], *words]
     return subprocess.run(line, cwd=project, env=environ, capture_output=True, text=True, check=False)
 
 
