@@ -22,7 +22,8 @@ from opentelemetry.trace.status import Status, StatusCode
 from contract.instruments import Instruments
 from contract.log import RateLimit
 from contract.tracing import REQUEST_ID, Parent, Span, plain_id
-from contract.tracing_otlp_http import HttpSender, Outcome
+from contract.tracing_otlp_encoding import QUEUED
+from contract.tracing_otlp_http import HttpSender, Outcome, Queued
 from contract.tracing_settings import GRPC, Settings
 from contract.web import release
 
@@ -33,8 +34,6 @@ TOLD_EVERY_SECONDS = 30.0
 """How often a log line may tell why spans are not taken."""
 _KINDS = {"server": trace.SpanKind.SERVER, "client": trace.SpanKind.CLIENT, "internal": trace.SpanKind.INTERNAL}
 _SAMPLED = trace.TraceFlags(trace.TraceFlags.SAMPLED)
-_QUEUED = trace.SpanContext(1, 1, is_remote=False, trace_flags=_SAMPLED)
-"""The queue asks whether a span is sampled, and nothing else."""
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
 _FAILED = Status(StatusCode.ERROR)
 _UNSET: Any = None
@@ -46,7 +45,10 @@ Count = Callable[[str, int], None]
 class Sender(Protocol):
     """Sends batches over one of OTLP's protocols."""
 
-    def send(self, spans: Sequence[ReadableSpan | Span]) -> Outcome:
+    def queued(self, span: Span) -> Queued:
+        """Return what waits of a span; called where the span ends."""
+
+    def send(self, spans: Sequence[Queued]) -> Outcome:
         """Send a batch and return what became of it; never takes longer than the time that is set."""
 
 
@@ -64,9 +66,14 @@ class GrpcSender:
         )
         self._readable = readable
 
-    def send(self, spans: Sequence[ReadableSpan | Span]) -> Outcome:
+    def queued(self, span: Span) -> Span:
+        """Return the span as it is: to make one of the SDK's of it costs as much as all the rest."""
+        span.context = QUEUED
+        return span
+
+    def send(self, spans: Sequence[Queued]) -> Outcome:
         """Send a batch; the exporter logs why it failed."""
-        made = [self._readable(span) if isinstance(span, Span) else span for span in spans]
+        made = [self._readable(span) if isinstance(span, Span) else cast("ReadableSpan", span) for span in spans]
         return Outcome(0 if self._exporter.export(made) is SpanExportResult.SUCCESS else len(spans))
 
 
@@ -78,7 +85,7 @@ class _Counted(SpanExporter):
         self._ended = ended
         self._told = -math.inf
 
-    def export(self, spans: Sequence[ReadableSpan | Span]) -> SpanExportResult:
+    def export(self, spans: Sequence[Queued]) -> SpanExportResult:
         """Send a batch."""
         outcome = Outcome(len(spans))
         try:
@@ -128,24 +135,30 @@ class OtlpOutlet(SpanProcessor):
             trace.set_tracer_provider(provider)
 
     def send(self, span: Span) -> None:
-        """Queue one of our own spans as it is: to make one of the SDK's of it costs as much as all the rest."""
-        span.context = _QUEUED
-        self._queue(cast("ReadableSpan", span))
+        """Queue one of our own spans."""
+        if not self._has_room():
+            return
+        try:
+            queued = self.sender.queued(span)
+        except (TypeError, ValueError):
+            logger.exception("a span cannot be encoded")
+            self._ended(EXPORT_FAILED, 1)
+        else:
+            self._batches.on_end(cast("ReadableSpan", queued))
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue an ended span of a library."""
-        if span.context is not None and span.context.trace_flags.sampled:
-            self._queue(_without_words(span))
+        if span.context is not None and span.context.trace_flags.sampled and self._has_room():
+            self._batches.on_end(_without_words(span))
 
-    def _queue(self, span: ReadableSpan) -> None:
-        """Queue a span, or drop it when as many as allowed wait."""
+    def _has_room(self) -> bool:
+        """Take a place in the queue for a span; False, and the span is counted, when as many as allowed wait."""
         with self._lock:
             is_full = self._waiting >= self._limit
             self._waiting += not is_full
         if is_full:
             self._count(QUEUE_FULL, 1)
-        else:
-            self._batches.on_end(span)
+        return not is_full
 
     def count_on(self, instruments: Instruments) -> None:
         """Count what becomes of spans in `mcp_trace_spans_total`."""

@@ -1,7 +1,5 @@
-"""OTLP over HTTP: batches within one deadline, a bounded answer, no redirects, and an encoder of our own.
+"""OTLP over HTTP: batches within one deadline, a bounded answer, no redirects.
 
-Encoding is most of what a sampled span costs, and it takes its time from requests: attributes of our spans come from
-closed sets, so that their messages are made once, and a span costs a fifth of what the SDK's encoder takes.
 https://opentelemetry.io/docs/specs/otlp/#otlphttp
 """
 
@@ -9,7 +7,6 @@ import asyncio
 import gzip
 import random
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -18,14 +15,12 @@ import aiohttp
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import SpanFlags, Status
 from opentelemetry.sdk.trace import ReadableSpan
 
-from contract.tracing import Attribute, Span
+from contract.tracing import Span
+from contract.tracing_otlp_encoding import Encoded, Envelope, encode
 from contract.tracing_settings import Settings
 from contract.web import release
 
@@ -36,9 +31,8 @@ SHOWN = 200
 BACKOFF_SECONDS = 1.0
 """Before the second attempt; doubled each time."""
 _RETRIED = frozenset({429, 502, 503, 504})
-_HERE = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
-_BELOW_A_CALLER = _HERE | SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
-_KINDS = {"internal": 1, "server": 2, "client": 3}
+Queued = ReadableSpan | Span | Encoded
+"""What may wait to be sent."""
 
 
 class Outcome(NamedTuple):
@@ -59,7 +53,9 @@ class HttpSender:
 
     def __init__(self, settings: Settings, readable: Callable[[Span], ReadableSpan]) -> None:
         self._settings = settings
-        self._readable = readable
+        like = Span(None, 1, is_sampled=True)
+        like.kind = "internal"
+        self._envelope = Envelope(readable(like))
         # Asked once: aiohttp would start a thread with every request to read .netrc for it.
         self._proxy = _proxy(settings.url)
         self._headers = {
@@ -70,20 +66,18 @@ class HttpSender:
             **({"content-encoding": "gzip"} if settings.is_compressed else {}),
         }
 
-    def send(self, spans: Sequence[ReadableSpan | Span]) -> Outcome:
-        """Send a batch and return what became of it, within the time that is set for all attempts together."""
-        body = self._encoded(spans)
-        if self._settings.is_compressed:
-            body = gzip.compress(body)
-        return asyncio.run(self._try(body, len(spans)))
+    def queued(self, span: Span) -> Encoded:
+        """Return what waits of a span."""
+        return encode(span)
 
-    def _encoded(self, spans: Sequence[ReadableSpan | Span]) -> bytes:
-        ours = [span for span in spans if isinstance(span, Span)]
-        message = encode(ours, self._readable(ours[0])) if ours else ExportTraceServiceRequest()
+    def send(self, spans: Sequence[Queued]) -> Outcome:
+        """Send a batch and return what became of it, within the time that is set for all attempts together."""
+        ours = [span for span in spans if isinstance(span, Encoded)]
+        body = self._envelope.around(ours) if ours else b""
         if len(ours) < len(spans):
-            message.MergeFrom(encode_spans([span for span in spans if not isinstance(span, Span)]))
-        encoded: bytes = message.SerializePartialToString()
-        return encoded
+            # Messages of one kind that follow each other are one.
+            body += encode_spans([span for span in spans if isinstance(span, ReadableSpan)]).SerializePartialToString()
+        return asyncio.run(self._try(gzip.compress(body) if self._settings.is_compressed else body, len(spans)))
 
     async def _try(self, body: bytes, count: int) -> Outcome:
         ends = asyncio.get_running_loop().time() + self._settings.timeout_seconds
@@ -157,38 +151,3 @@ def _taken(body: bytes | None, count: int) -> Outcome:
     except DecodeError:
         return Outcome(0)  # accepted in other words
     return Outcome(min(max(partial.rejected_spans, 0), count), partial.error_message[:SHOWN])
-
-
-def encode(spans: Sequence[Span], like: ReadableSpan) -> ExportTraceServiceRequest:
-    """Return the message of spans as the SDK would make it; resource and scope are those of `like`."""
-    message = encode_spans([like])
-    (scope,) = message.resource_spans[0].scope_spans
-    del scope.spans[:]
-    for span in spans:
-        made = scope.spans.add(
-            trace_id=span.trace.to_bytes(16, "big"),
-            span_id=span.span.to_bytes(8, "big"),
-            name=span.name,
-            kind=_KINDS[span.kind],
-            start_time_unix_nano=span.started,
-            end_time_unix_nano=span.ended,
-            attributes=[_attribute(key, value) for key, value in span.attributes.items()],
-            flags=_HERE,
-        )
-        if span.parent is not None:
-            made.parent_span_id = span.parent.span_id.to_bytes(8, "big")
-            made.flags = _BELOW_A_CALLER
-        if span.is_error:
-            made.status.code = Status.STATUS_CODE_ERROR
-    return message
-
-
-@lru_cache(maxsize=4096, typed=True)
-def _attribute(key: str, value: Attribute) -> KeyValue:
-    if isinstance(value, bool):
-        return KeyValue(key=key, value=AnyValue(bool_value=value))
-    if isinstance(value, int):
-        return KeyValue(key=key, value=AnyValue(int_value=value))
-    if isinstance(value, float):
-        return KeyValue(key=key, value=AnyValue(double_value=value))
-    return KeyValue(key=key, value=AnyValue(string_value=value))

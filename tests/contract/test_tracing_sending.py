@@ -3,6 +3,7 @@
 import itertools
 import logging
 import os
+import re
 import socket
 import threading
 import time
@@ -30,6 +31,7 @@ from contract.instruments import Instruments
 from contract.tracing import Span
 from contract.tracing_otlp import OtlpOutlet
 from contract.tracing_otlp_http import Outcome
+from tests.telemetry.otlp import decoded
 
 SECONDS = 0.7
 """What a batch may take in these tests."""
@@ -52,8 +54,19 @@ class Endpoint:
 
     def _answer(self, connection: socket.socket) -> None:
         with suppress(OSError), connection:
-            self.requests.append(connection.recv(1 << 20))
+            self.requests.append(request(connection))
             self.answering(connection)
+
+
+def request(connection: socket.socket) -> bytes:
+    """Read a request with all of its body."""
+    said, length = b"", 0
+    while not said.partition(b"\r\n\r\n")[1] or len(said.partition(b"\r\n\r\n")[2]) < length:
+        said += (more := connection.recv(1 << 16))
+        if not more:
+            break
+        length = int((re.findall(rb"(?i)content-length: (\d+)", said) or [b"0"])[0])
+    return said
 
 
 @contextmanager
@@ -170,7 +183,7 @@ def test_spans_that_the_endpoint_rejects_are_not_counted_as_exported(monkeypatch
         spans = [Span(None, number, is_sampled=True) for number in (1, 2, 3)]
         for span in spans:
             span.kind = "server"
-        assert outlet.sender.send(spans) == Outcome(2, "too old")
+        assert outlet.sender.send([outlet.sender.queued(span) for span in spans]) == Outcome(2, "too old")
         outlet.close(0)
 
 
@@ -185,6 +198,38 @@ def test_a_proxy_of_the_environment_is_used_unless_excepted(monkeypatch: pytest.
         assert send_one()[0] == {"exported": 1}
     lines = [request.partition(b" HTTP/")[0] for request in running.requests]
     assert lines == [b"POST http://collector.example:4318/v1/traces", b"POST /v1/traces"]
+
+
+def test_a_span_that_cannot_be_encoded_is_counted_and_nobody_else_notices(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with endpoint(saying("200 OK"), monkeypatch):
+        tracer = tracing.setup("sidecar")
+        assert tracer
+        instruments = Instruments(CollectorRegistry(), "sidecar")
+        tracer.outlet.count_on(instruments)
+        with tracer.span("x", agent="lone \udc80"):
+            pass
+        with tracer.span("y"):
+            pass
+        tracer.close(5)
+    assert [record.message for record in caplog.records] == ["a span cannot be encoded"]
+    labels = {"service": "sidecar", "result": "export_failed"}
+    assert instruments.registry.get_sample_value("mcp_trace_spans_total", labels) == 1
+    assert instruments.registry.get_sample_value("mcp_trace_spans_total", {**labels, "result": "exported"}) == 1
+
+
+def test_spans_of_libraries_and_our_own_travel_in_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    with endpoint(saying("200 OK"), monkeypatch) as running:
+        settings = tracing_settings.read()
+        assert settings
+        outlet = OtlpOutlet("agents", settings)
+        made = Span(None, 7, is_sampled=True)
+        made.name, made.kind = "ours", "server"
+        assert outlet.sender.send([outlet.readable(made), outlet.sender.queued(made)]) == Outcome(0)
+        outlet.close(0)
+    body = running.requests[0].partition(b"\r\n\r\n")[2]
+    assert [span.name for span in decoded(body)] == ["ours", "ours"]
 
 
 def test_headers_and_compression_are_as_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
