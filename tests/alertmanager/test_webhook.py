@@ -18,11 +18,12 @@ async def test_a_webhook_gets_the_alerts_and_their_end_with_its_token(tmp_path: 
     async with stack(tmp_path / "alertmanager", release, config) as (url, taken):
         (tmp_path / "alertmanager" / "secrets" / "hook_token").write_text("of-the-hook")
         await send(url, [agent_down("planner-1"), agent_down("planner-2")])
-        await taken.until(lambda seen: len(seen.posts.get("/hook", ())) == 1)
+        await taken.until(lambda seen: "/hook" in seen.posts)
         await send(url, [agent_down("planner-1", ended=True), agent_down("planner-2", ended=True)])
-        await taken.until(lambda seen: len(seen.posts["/hook"]) == 2)
+        # A flush may come between the ends of the two.
+        await taken.until(lambda seen: seen.posts["/hook"][-1]["status"] == "resolved")
     assert taken.credentials["/hook"] == {"Bearer of-the-hook"}
-    begin, end = taken.posts["/hook"]
+    begin, *_, end = taken.posts["/hook"]
     assert (begin["version"], begin["status"], end["status"]) == ("4", "firing", "resolved")
     assert begin["groupKey"] == end["groupKey"]
     assert [alert["labels"]["agent"] for alert in begin["alerts"]] == ["planner-1", "planner-2"]
