@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from contract import vocabulary as words
+from contract.incident_metrics import INCIDENTS
 from contract.metric import (
     DECISION_BUCKETS,
-    INCIDENT_BUCKETS,
     ITERATION_BUCKETS,
     MCP_BUCKETS,
     WORKFLOW_BUCKETS,
@@ -19,7 +19,6 @@ from contract.metric import (
 
 _AGENT = ("agent_type", "agent")
 _ALL = ("exporter", "sidecar", "incident_desk")
-_SEVERITIES = words_of(words.Severity)
 _REASONS = words_of(words.AuthReason)
 _AUTHZ_REASONS = (
     "ok", "header_mismatch", "insufficient_scope", "no_permission", "unmapped_operation", "internal_error",
@@ -221,61 +220,6 @@ _AUDIT = (
     gauge("mcp_encryption_key_age_seconds", "Age of an encryption key.", "sidecar", ("key_id", "classification")),
 )
 
-_INCIDENTS = (
-    gauge(
-        "mcp_incidents_open", "Incidents that are not resolved.", "incident_desk", ("severity",), severity=_SEVERITIES
-    ),
-    *(
-        histogram(name, help, "incident_desk", ("severity",), INCIDENT_BUCKETS, severity=_SEVERITIES)
-        for name, help in (
-            ("mcp_incident_detect_seconds", "From when the condition was first seen until people were told."),
-            ("mcp_incident_acknowledge_seconds", "From when people were told until one of them acknowledged."),
-            (
-                "mcp_incident_resolve_seconds",
-                "From the first start of the alert until its end, once it has not come back.",
-            ),
-        )
-    ),
-    counter(
-        "mcp_incident_escalations_total",
-        "Escalation stages begun because nobody had acknowledged.",
-        "incident_desk",
-        ("escalation", "stage"),
-    ),
-    counter(
-        "mcp_incident_webhook_requests_total",
-        "Notifications of Alertmanager by what became of them.",
-        "incident_desk",
-        ("result",),
-        result=words_of(words.WebhookResult),
-    ),
-    counter(
-        "mcp_incident_write_errors_total",
-        "Notifications, acknowledgements and looks at what is due that failed because of the database.",
-        "incident_desk",
-    ),
-    counter(
-        "mcp_incident_odd_alerts_total",
-        "Readings of alerts that are too large or malformed, by whether the rest of it was taken.",
-        "incident_desk",
-        ("handling",),
-        handling=words_of(words.OddAlert),
-    ),
-    counter(
-        "mcp_incident_alertmanager_requests_total",
-        "Requests to Alertmanager: the state of alerts is read, escalations are posted.",
-        "incident_desk",
-        ("request", "result"),
-        request=("read", "post"),
-        result=("success", "failure"),
-    ),
-    counter(
-        "mcp_incident_times_clamped_total",
-        "Times of alerts that clocks in disagreement made impossible, and that were moved to the nearest possible one.",
-        "incident_desk",
-    ),
-)
-
 _DEMO = (gauge("mcp_demo_fault_active", "Whether the demo breaks this on purpose now.", "demo", ("fault",)),)
 
 _SERVICES = (
@@ -313,6 +257,6 @@ _SERVICES = (
 
 CATALOGUE: Mapping[str, Metric] = {
     metric.name: metric
-    for metric in (*_AGENTS, *_WORKFLOWS, *_HEALTH, *_REQUESTS, *_AUTH, *_AUDIT, *_INCIDENTS, *_DEMO, *_SERVICES)
+    for metric in (*_AGENTS, *_WORKFLOWS, *_HEALTH, *_REQUESTS, *_AUTH, *_AUDIT, *INCIDENTS, *_DEMO, *_SERVICES)
 }
 """Every metric by its exposed name."""
