@@ -1,5 +1,6 @@
 """A channel that is a program: Alertmanager's JSON with a bearer token, at the beginning and at the end."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.alertmanager.test_intervals import generated
@@ -17,9 +18,10 @@ async def test_a_webhook_gets_the_alerts_and_their_end_with_its_token(tmp_path: 
     config = generated(tmp_path / "receivers", text)
     async with stack(tmp_path / "alertmanager", release, config) as (url, taken):
         (tmp_path / "alertmanager" / "secrets" / "hook_token").write_text("of-the-hook")
-        await send(url, [agent_down("planner-1"), agent_down("planner-2")])
+        now = datetime.now(UTC)  # of older ones the first would be told at once
+        await send(url, [agent_down("planner-1", started=now), agent_down("planner-2", started=now)])
         await taken.until(lambda seen: "/hook" in seen.posts)
-        await send(url, [agent_down("planner-1", ended=True), agent_down("planner-2", ended=True)])
+        await send(url, [agent_down(name, started=now, ended=True) for name in ("planner-1", "planner-2")])
         # A flush may come between the ends of the two.
         await taken.until(lambda seen: seen.posts["/hook"][-1]["status"] == "resolved")
     assert taken.credentials["/hook"] == {"Bearer of-the-hook"}
