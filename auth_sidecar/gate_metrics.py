@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from auth_sidecar.decision import Decision
+from auth_sidecar.exemplars import Exemplars
 from contract.instruments import Instruments
+from contract.metrics import CATALOGUE
 from contract.tracing import Span
 from contract.vocabulary import AuditEvent, AuthReason, AuthResult, AuthzResult
 
@@ -19,6 +21,7 @@ _RESULTS: Mapping[AuditEvent, tuple[AuthResult, AuthzResult | None]] = {
 }
 
 
+DURATION = "mcp_auth_decision_duration_seconds"
 CONTROLS = ("audit", "authorization")
 """Controls that a configuration can let fail open."""
 
@@ -35,7 +38,8 @@ class GateMetrics:
         # What stands at 0 from the start shows its first burst; a series that begins with one does not.
         for name in ("authentications", "authorizations", "token_cache_requests", "hidden_items"):
             instruments.counter(f"mcp_auth_{name}_total")
-        instruments.histogram("mcp_auth_decision_duration_seconds")
+        instruments.histogram(DURATION)
+        self._exemplars = Exemplars(CATALOGUE[DURATION].buckets)
         for control in CONTROLS:
             self._child("mcp_auth_fail_open_total", control)
 
@@ -43,7 +47,8 @@ class GateMetrics:
         """Count a decision whose record is written; a span becomes the exemplar of its duration."""
         key = (decision.event, decision.reason, decision.role)
         self._decisions[key] = self._decisions.get(key, 0) + 1
-        self._child("mcp_auth_decision_duration_seconds", mode).observe(seconds, span.exemplar if span else None)
+        exemplar = self._exemplars.of(mode, seconds, span) if span else None
+        self._child(DURATION, mode).observe(seconds, exemplar)
         if decision.shadow:
             self.bypassed("authorization")
             self._child("mcp_auth_shadow_denials_total", decision.shadow, decision.role).inc()

@@ -11,11 +11,14 @@ import orjson
 
 from auth_sidecar.decision import Endpoint
 from auth_sidecar.events import EventReader, TooLargeError, data_of, fields, is_stream
+from auth_sidecar.exemplars import Exemplars
 from auth_sidecar.operations import Action
 from auth_sidecar.spans import Operation, operation_ended
 from contract.instruments import Instruments
+from contract.metrics import CATALOGUE
 from contract.tracing import Span, Tracer
 
+DURATION = "mcp_server_operation_duration_seconds"
 OTHER = "_OTHER"
 MAX_TOOLS = 200
 """Most tool names of one endpoint that become label values."""
@@ -103,6 +106,7 @@ class OperationMetrics:
         self._instruments = instruments
         self._tracer = tracer
         self._children: dict[tuple[str, ...], Any] = {}
+        self._exemplars = Exemplars(CATALOGUE[DURATION].buckets)
         self._listed: dict[str, frozenset[str]] = {}
 
     def count(
@@ -124,9 +128,9 @@ class OperationMetrics:
             return
         child = self._children.get(labels)
         if child is None:
-            child = self._instruments.child("mcp_server_operation_duration_seconds", *labels)
+            child = self._instruments.child(DURATION, *labels)
             self._children[labels] = child
-        child.observe(seconds, span.exemplar if span else None)
+        child.observe(seconds, self._exemplars.of(child, seconds, span) if span else None)
 
     def learn(self, endpoint: Endpoint, tools: tuple[str, ...]) -> None:
         """Take tool names from an endpoint's tools/list; pages add up, to a bound."""

@@ -63,8 +63,7 @@ class Span:
     """One piece of work; only a sampled one is ever sent. `attributes` may be added to until it ends."""
 
     __slots__ = (
-        "_trace_id", "attributes", "context", "ended", "is_error", "is_sampled", "kind", "name", "parent", "span",
-        "started", "trace",
+        "attributes", "ended", "is_error", "is_sampled", "kind", "name", "parent", "span", "started", "trace",
     )  # fmt: skip
 
     def __init__(self, parent: Parent | None, trace: int, *, is_sampled: bool) -> None:
@@ -73,18 +72,14 @@ class Span:
         self.span = random.getrandbits(64) or 1
         self.is_sampled = is_sampled
         self.is_error = False
-        self.name = self.kind = self._trace_id = ""
+        self.name = self.kind = ""
         self.attributes: dict[str, Attribute] = {}
         self.started = self.ended = 0
-        self.context: object = None
-        """What the SDK's queue looks at; the outlet's."""
 
     @property
     def trace_id(self) -> str:
         """The id of the trace, as logs, audit records and exemplars carry it."""
-        if not self._trace_id:
-            self._trace_id = f"{self.trace:032x}"
-        return self._trace_id
+        return self.trace.to_bytes(16, "big").hex()
 
     @property
     def traceparent(self) -> str:
@@ -120,9 +115,14 @@ class Tracer:
     def sampled(self, traceparent: object = None) -> Span | None:
         """Begin a span below the caller's; None, at hardly any cost, when it is not to be recorded."""
         parent = parse(traceparent) if traceparent else None
-        trace = parent.trace_id if parent else random.getrandbits(128)
-        is_sampled = parent.is_sampled if parent and self._follows_caller else trace & _LOW_64 < self._bound
-        if not is_sampled:
+        if parent is None:
+            lower = random.getrandbits(64)
+            if lower >= self._bound:
+                return None
+            trace = random.getrandbits(64) << 64 | lower
+        elif parent.is_sampled if self._follows_caller else parent.trace_id & _LOW_64 < self._bound:
+            trace = parent.trace_id
+        else:
             return None
         span = Span(parent, trace or 1, is_sampled=True)
         span.started = time.time_ns()

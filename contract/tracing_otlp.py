@@ -1,4 +1,4 @@
-"""Where ended spans go: OpenTelemetry's SDK batches them in a thread of its own and sends them over OTLP.
+"""Where ended spans go: over OTLP, in batches.
 
 Imported only when tracing is on. The queue is bounded and nobody waits: what does not fit is dropped and counted.
 How is in `contract/tracing_settings.py`.
@@ -7,23 +7,22 @@ How is in `contract/tracing_settings.py`.
 import logging
 import math
 import re
-import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Attributes, Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace.status import Status, StatusCode
 
 from contract.instruments import Instruments
 from contract.log import RateLimit
 from contract.tracing import REQUEST_ID, Parent, Span, plain_id
-from contract.tracing_otlp_encoding import QUEUED
 from contract.tracing_otlp_http import HttpSender, Outcome, Queued
+from contract.tracing_queue import BatchQueue
 from contract.tracing_settings import GRPC, Settings
 from contract.web import release
 
@@ -45,9 +44,6 @@ Count = Callable[[str, int], None]
 class Sender(Protocol):
     """Sends batches over one of OTLP's protocols."""
 
-    def queued(self, span: Span) -> Queued:
-        """Return what waits of a span; called where the span ends."""
-
     def send(self, spans: Sequence[Queued]) -> Outcome:
         """Send a batch and return what became of it; never takes longer than the time that is set."""
 
@@ -66,37 +62,10 @@ class GrpcSender:
         )
         self._readable = readable
 
-    def queued(self, span: Span) -> Span:
-        """Return the span as it is: to make one of the SDK's of it costs as much as all the rest."""
-        span.context = QUEUED
-        return span
-
     def send(self, spans: Sequence[Queued]) -> Outcome:
         """Send a batch; the exporter logs why it failed."""
-        made = [self._readable(span) if isinstance(span, Span) else cast("ReadableSpan", span) for span in spans]
+        made = [self._readable(span) if isinstance(span, Span) else span for span in spans]
         return Outcome(0 if self._exporter.export(made) is SpanExportResult.SUCCESS else len(spans))
-
-
-class _Counted(SpanExporter):
-    """Sends batches and tells what became of each span."""
-
-    def __init__(self, sender: Sender, ended: Count) -> None:
-        self._sender = sender
-        self._ended = ended
-        self._told = -math.inf
-
-    def export(self, spans: Sequence[Queued]) -> SpanExportResult:
-        """Send a batch."""
-        outcome = Outcome(len(spans))
-        try:
-            outcome = self._sender.send(spans)
-        finally:
-            self._ended(EXPORTED, len(spans) - outcome.rejected)
-            self._ended(EXPORT_FAILED, outcome.rejected)
-        if outcome.reason and time.monotonic() - self._told >= TOLD_EVERY_SECONDS:
-            self._told = time.monotonic()
-            logger.warning("spans were not taken", extra={"spans": outcome.rejected, "problem": outcome.reason})
-        return SpanExportResult.FAILURE if outcome.rejected else SpanExportResult.SUCCESS
 
 
 class _OneResource(Resource):
@@ -118,16 +87,11 @@ class OtlpOutlet(SpanProcessor):
         resource = Resource.create(said)
         self._resource = _OneResource(resource.attributes, resource.schema_url)
         self._scope = InstrumentationScope("mcp_lookout", release())
-        self._limit = settings.queue
-        self._waiting = 0
-        self._lock = threading.Lock()
         self._count: Count = lambda result, spans: None
         self.sender: Sender = (GrpcSender if settings.protocol == GRPC else HttpSender)(settings, self.readable)
-        self._batches = BatchSpanProcessor(
-            _Counted(self.sender, self._ended),
-            max_queue_size=settings.queue,
-            max_export_batch_size=settings.batch,
-            schedule_delay_millis=settings.delay_millis,
+        self._told = -math.inf
+        self._queue = BatchQueue[Queued](
+            self._send, limit=settings.queue, batch=settings.batch, delay_seconds=settings.delay_millis / 1000
         )
         if for_libraries:
             provider = TracerProvider(resource=self._resource, shutdown_on_exit=False)
@@ -136,29 +100,14 @@ class OtlpOutlet(SpanProcessor):
 
     def send(self, span: Span) -> None:
         """Queue one of our own spans."""
-        if not self._has_room():
-            return
-        try:
-            queued = self.sender.queued(span)
-        except (TypeError, ValueError):
-            logger.exception("a span cannot be encoded")
-            self._ended(EXPORT_FAILED, 1)
-        else:
-            self._batches.on_end(cast("ReadableSpan", queued))
+        if not self._queue.put(span):
+            self._count(QUEUE_FULL, 1)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue an ended span of a library."""
-        if span.context is not None and span.context.trace_flags.sampled and self._has_room():
-            self._batches.on_end(_without_words(span))
-
-    def _has_room(self) -> bool:
-        """Take a place in the queue for a span; False, and the span is counted, when as many as allowed wait."""
-        with self._lock:
-            is_full = self._waiting >= self._limit
-            self._waiting += not is_full
-        if is_full:
+        is_sampled = span.context is not None and span.context.trace_flags.sampled
+        if is_sampled and not self._queue.put(_without_words(span)):
             self._count(QUEUE_FULL, 1)
-        return not is_full
 
     def count_on(self, instruments: Instruments) -> None:
         """Count what becomes of spans in `mcp_trace_spans_total`."""
@@ -167,11 +116,9 @@ class OtlpOutlet(SpanProcessor):
 
     def close(self, seconds: float) -> None:
         """Send what waits, for at most so long; an endpoint that is down holds nobody up."""
-        ending = threading.Thread(target=self._batches.shutdown, daemon=True)
-        ending.start()
-        ending.join(seconds)
-        if self._waiting:
-            logger.warning("spans were not sent before the end", extra={"spans": self._waiting})
+        unsent = self._queue.close(seconds)
+        if unsent:
+            logger.warning("spans were not sent before the end", extra={"spans": unsent})
 
     def readable(self, span: Span) -> ReadableSpan:
         """Return one of our spans as the SDK has them."""
@@ -189,10 +136,17 @@ class OtlpOutlet(SpanProcessor):
             instrumentation_scope=self._scope,
         )
 
-    def _ended(self, result: str, spans: int) -> None:
-        with self._lock:
-            self._waiting -= spans
-        self._count(result, spans)
+    def _send(self, spans: Sequence[Queued]) -> None:
+        """Send a batch, and count and tell what became of it."""
+        outcome = Outcome(len(spans))
+        try:
+            outcome = self.sender.send(spans)
+        finally:
+            self._count(EXPORTED, len(spans) - outcome.rejected)
+            self._count(EXPORT_FAILED, outcome.rejected)
+        if outcome.reason and time.monotonic() - self._told >= TOLD_EVERY_SECONDS:
+            self._told = time.monotonic()
+            logger.warning("spans were not taken", extra={"spans": outcome.rejected, "problem": outcome.reason})
 
 
 def _without_words(span: ReadableSpan) -> ReadableSpan:

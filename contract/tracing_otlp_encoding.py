@@ -9,7 +9,6 @@ import struct
 from collections.abc import Iterable
 from functools import lru_cache
 
-from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2 as message
@@ -17,8 +16,6 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from contract.tracing import Attribute, Span
 
-QUEUED = trace.SpanContext(1, 1, is_remote=False, trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED))
-"""The SDK's queue asks whether a span is sampled, and nothing else."""
 _HERE = message.SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 _BELOW_A_CALLER = _HERE | message.SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
 _KINDS = {"internal": 1, "server": 2, "client": 3}
@@ -42,14 +39,8 @@ _SCOPE_SPANS = _tag("scope_spans", 2, message.ResourceSpans)
 _RESOURCE_SPANS = _tag("resource_spans", 2, message.TracesData)
 
 
-class Encoded(bytes):
-    """A span as it stands among its scope's spans."""
-
-    context = QUEUED
-
-
-def encode(span: Span) -> Encoded:
-    """Return the bytes of an ended span. Raises TypeError or ValueError for an attribute that OTLP does not have."""
+def encode(span: Span) -> bytes:
+    """Return an ended span as it stands among its scope's; TypeError or ValueError for an attribute OTLP lacks."""
     parent = span.parent
     body = b"".join(
         (
@@ -63,7 +54,7 @@ def encode(span: Span) -> Encoded:
             *map(_attribute, span.attributes, span.attributes.values()),
         )
     )
-    return Encoded(_SPANS + _length(body) + body)
+    return _SPANS + _length(body) + body
 
 
 class Envelope:
@@ -77,7 +68,7 @@ class Envelope:
         del resource.scope_spans[:]
         self._resource: bytes = resource.SerializeToString()
 
-    def around(self, spans: Iterable[Encoded]) -> bytes:
+    def around(self, spans: Iterable[bytes]) -> bytes:
         """Return the whole message."""
         scope = self._scope + b"".join(spans)
         resource = self._resource + _SCOPE_SPANS + _length(scope) + scope

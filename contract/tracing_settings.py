@@ -21,6 +21,7 @@ TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 GRPC, HTTP = "grpc", "http/protobuf"
 DEFAULT_QUEUE, DEFAULT_BATCH = 4096, 1024
 """Spans that may wait, and that are sent at once: twice the SDK's, as each sending costs like encoding a thousand."""
+DEFAULT_DELAY_MILLIS = 5000
 NO_LIMIT_SECONDS = 3600.0
 """What a time-out of 0 means: "a very long time", as the specification allows."""
 _LARGEST = 2**31 - 1
@@ -63,8 +64,8 @@ class Settings:
     tls: ssl.SSLContext | None
     queue: int
     batch: int
-    delay_millis: int | None
-    """Milliseconds; None is the SDK's default."""
+    delay_millis: int
+    """Milliseconds that a span waits for others to be sent with it."""
     sampling: Sampling
     warnings: tuple[str, ...]
     unusable: tuple[str, ...]
@@ -114,7 +115,7 @@ class _Reading:
             tls=self._tls() if url.startswith("https") and protocol == HTTP else None,
             queue=queue,
             batch=min(numbers[_BATCH] or DEFAULT_BATCH, queue),
-            delay_millis=numbers[_DELAY],
+            delay_millis=numbers[_DELAY] or DEFAULT_DELAY_MILLIS,
             sampling=self._sampling(),
             warnings=tuple(f"{variable}: {said}" for variable, said in self._warnings.items()),
             unusable=(*self._warnings, *self._empty()),

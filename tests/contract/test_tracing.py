@@ -140,7 +140,11 @@ def test_an_id_is_shown_when_it_is_an_integer_or_a_uuid(message_id: object, show
 
 def test_a_tenth_is_a_tenth_and_callers_are_followed() -> None:
     tracer = Tracer(None, Sampling(True, round(0.1 * (1 << 64))))  # type: ignore[arg-type]
-    assert 800 < sum(tracer.sampled() is not None for _ in range(10_000)) < 1200
+    begun = [span for span in (tracer.sampled() for _ in range(10_000)) if span]
+    assert 800 < len(begun) < 1200
+    # Whoever samples by the id alone, as the SDK's TraceIdRatioBased does, takes just these too.
+    assert all(span.trace % (1 << 64) < 0.1 * (1 << 64) for span in begun)
+    assert len({span.trace for span in begun}) == len(begun)
     assert all(tracer.sampled(CALLER) for _ in range(100))
     assert not any(tracer.sampled(CALLER[:-2] + "00") for _ in range(100))
 

@@ -28,7 +28,7 @@ def test_an_endpoint_alone_is_the_defaults() -> None:
     settings = read()
     assert (settings.url, settings.protocol) == (f"{ENDPOINT}/v1/traces", "http/protobuf")
     assert (settings.queue, settings.batch, settings.timeout_seconds) == (DEFAULT_QUEUE, DEFAULT_BATCH, 10)
-    assert (settings.delay_millis, settings.is_compressed, settings.tls) == (None, False, None)
+    assert (settings.delay_millis, settings.is_compressed, settings.tls) == (5000, False, None)
     assert settings.warnings == settings.unusable == ()
 
 
