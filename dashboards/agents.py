@@ -7,7 +7,7 @@ from dashboards.conventions import Colour, NoData, link
 from dashboards.fields import Column
 from dashboards.limits import Limits
 from dashboards.panels import About, Empty, Panel, bars, heat, lines, number, rows, stack, timeline
-from dashboards.queries import AGENTS, ONE_AGENT, Query, percentiles, rate
+from dashboards.queries import AGENTS, ONE_AGENT, Query, occurring, percentiles, rate
 
 SHOWN = 60
 """Lanes that a timeline can show; more agents than that are cut, the worst stay."""
@@ -35,14 +35,16 @@ def board(limits: Limits) -> Board:
 
 def configured() -> Panel:
     """How many agents there are."""
-    about = About("Agents", "Agents of the chosen types that the exporter is told to probe.", NoData.EXPORTER)
+    about = About(
+        "Agents configured", "Agents of the chosen types that the exporter is told to probe.", NoData.EXPORTER
+    )
     return number(about, Query(f"sum(mcp_agents_configured{{{AGENTS}}})"), unit="none")
 
 
 def unhealthy_count() -> Panel:
     """How many agents are not healthy."""
     about = About(
-        "Unhealthy",
+        "Unhealthy agents",
         "Configured agents whose last probe was not healthy, agents never reached included.",
         NoData.EXPORTER,
     )
@@ -53,7 +55,7 @@ def unhealthy_count() -> Panel:
 def outages() -> Panel:
     """How much of the time agents were up."""
     about = About(
-        "Available",
+        "Up, in this range",
         "Share of the chosen time range in which the chosen agents were up, averaged over agents.",
         NoData.EXPORTER,
     )
@@ -63,7 +65,7 @@ def outages() -> Panel:
 def stale(limits: Limits) -> Panel:
     """How old the oldest knowledge is."""
     about = About(
-        "Probe age",
+        "Age of oldest probe",
         "Time since the agent that was probed longest ago was probed. Old knowledge is neither healthy nor unhealthy.",
         NoData.EXPORTER,
     )
@@ -73,7 +75,7 @@ def stale(limits: Limits) -> Panel:
 
 def versions() -> Panel:
     """How many versions of servers are in use."""
-    about = About("Versions", "Different versions that the chosen agents report.", NoData.EXPORTER)
+    about = About("Server versions", "Different versions that the chosen agents report.", NoData.EXPORTER)
     query = Query(f"count(count by (server_version) (mcp_agent_info{{{ONE_AGENT}}}))")
     return number(about, query, unit="none")
 
@@ -81,7 +83,7 @@ def versions() -> Panel:
 def drift_count(limits: Limits) -> Panel:
     """How many tools are not what was pinned."""
     about = About(
-        "Tool drift",
+        "Tools that drifted",
         "Tools whose definition differs from the pinned one: added, removed or changed. Empty where nothing is pinned.",
         "No tool definitions are pinned: pinned_tools in the exporter's configuration starts the watch.",
         Empty.WHEN_UNUSED,
@@ -106,7 +108,7 @@ def states() -> Panel:
 def unhealthy_agents() -> Panel:
     """Which agents are not healthy, and since when."""
     about = About(
-        "Agents that are not healthy",
+        "Agents not healthy",
         "Agents whose last probe was not healthy, and when they were healthy last; never: not since its start.",
         "Every agent is healthy.",
         Empty.WHEN_HEALTHY,
@@ -116,8 +118,8 @@ def unhealthy_agents() -> Panel:
     query = Query(f"1000 * max by (agent_type, agent) (({seen}) or ({down}))")
     columns = [
         Column("agent", "Agent", link=link("agents", "agent")),
+        Column("Value", "Healthy last", unit="dateTimeFromNow", texts={"0": "never"}, width=148),
         Column("agent_type", "Type"),
-        Column("Value", "Healthy last", unit="dateTimeFromNow", texts={"0": "never"}),
     ]
     return rows(about, columns, query).sized(16, 9)
 
@@ -150,7 +152,9 @@ def latency_heat() -> Panel:
     about = About(
         "Probe latency spread", "Probes by the time they took: the stronger a cell, the more of them.", NoData.EXPORTER
     )
-    return heat(about, Query(f"sum by (le) ({rate(f'{LATENCY}_bucket{{{AGENTS}}}')})", "{{le}}"), unit="s")
+    return heat(
+        about, Query(f"sum by (le) ({rate(f'{LATENCY}_bucket{{{AGENTS}}}')})", "{{le}}"), unit="s", counted="ops"
+    )
 
 
 def probe_latency() -> Panel:
@@ -175,7 +179,7 @@ def probe_outcomes() -> Panel:
     about = About(
         "Probes by outcome", "Probes a second by how they ended; ok and degraded count as healthy.", NoData.EXPORTER
     )
-    query = Query(f"sum by (outcome) ({rate(f'mcp_agent_probes_total{{{AGENTS}}}')}) > 0", "{{outcome}}")
+    query = Query(occurring(f"mcp_agent_probes_total{{{AGENTS}}}", "outcome"), "{{outcome}}")
     return stack(about, query, unit="ops", legends=tuple(ProbeOutcome)).sized(8)
 
 

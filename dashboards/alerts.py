@@ -1,21 +1,22 @@
 """Panels about alerts: what fires, since when, and who was told."""
 
 from dashboards.conventions import MEANING, Colour, NoData
-from dashboards.fields import NOTHING, Column
-from dashboards.limits import Limits
+from dashboards.fields import NOTHING, SORTED, Column
+from dashboards.limits import OVERVIEW, Limits
 from dashboards.panels import About, Empty, Panel, number, rows, stack
 from dashboards.queries import FIRING, HEARTBEAT, RULES_ARE_EVALUATED, SUBJECTS, Query, first_label, narrowed
 
 SEVERITIES = ("critical", "major", "minor", "info")
 COLOURS = {**{word: MEANING[word] for word in SEVERITIES}, "unknown": Colour.UNKNOWN}
-LINE = "severity, alertname, resource, subject"
+NOBODY = "nobody"
+LINE = "severity, alertname, subject"
 """Labels of which each combination is one alert to a reader: one line of the table, one in the counts."""
 
 
 def firing_count() -> Panel:
     """How many alerts fire; says so when nobody evaluates rules."""
     about = About(
-        "Firing",
+        "Alerts that fire",
         "Alerts that fire now, the Watchdog left out. Empty when the Watchdog does not fire: then no alert could.",
         NoData.RULES,
     )
@@ -24,8 +25,13 @@ def firing_count() -> Panel:
 
 def count(matchers: str = "") -> str:
     """Return how many lines of the table of firing alerts there are; nothing where no rules are evaluated."""
-    lines = f"max by ({LINE}) ({first_label(narrowed(FIRING, matchers), 'subject', SUBJECTS)})"
+    lines = f"max by ({LINE}) ({_with_subject(narrowed(FIRING, matchers))})"
     return f"(count({lines}) or vector(0)) and {RULES_ARE_EVALUATED}"
+
+
+def _with_subject(alerts: str) -> str:
+    """Return alerts with what each is about: its most telling label, and the resource where there is one."""
+    return f'label_join({first_label(alerts, "subject", SUBJECTS)}, "subject", " ", "subject", "resource")'
 
 
 def starts(limits: Limits) -> str:
@@ -41,19 +47,23 @@ def firing_list(limits: Limits) -> Panel:
     about = About(
         "What fires, since when, and who was told",
         "Firing alerts, one a line. Since: when the alert began, as its messages say; its condition was true before, "
-        "for the waiting time of its policy. Told: the channels of the policy.",
+        "for the waiting time of its policy. Told: the channels of the policy. A click on an alert opens the dashboard "
+        "that tells more.",
         "No alert fires.",
         Empty.WHEN_HEALTHY,
     )
-    told = f'label_replace({first_label(starts(limits), "subject", SUBJECTS)}, "told", "$1", "alertname", "(.+)")'
-    query = Query(f"1000 * max by ({LINE}, told) ({told}) or {_silence_means_nothing()}")
+    firing = _with_subject(starts(limits))
+    for column in ("told", "board"):
+        firing = f'label_replace({firing}, "{column}", "$1", "alertname", "(.+)")'
+    query = Query(f"1000 * max by ({LINE}, told, board) ({firing}) or {_silence_means_nothing()}")
+    channels = {**limits.channels(), NOBODY: NOBODY}
     columns = [
-        Column("severity", "Severity", colours=COLOURS, width=82),
-        Column("alertname", "Alert", width=180),
-        Column("subject", "About"),
-        Column("Value", "Since", unit="dateTimeFromNow", texts={"0": NOTHING}, width=150),
-        Column("told", "Told", texts=limits.channels()),
-        Column("resource", "Resource", width=85),
+        Column("severity", "Severity", colours=COLOURS, width=SORTED),
+        Column("alertname", "Alert", width=165, link="/d/${__data.fields.Board}?${__url_time_range}"),
+        Column("subject", "About", width=160),
+        Column("Value", "Since", unit="dateTimeFromNow", texts={"0": NOTHING}, width=148),
+        Column("told", "Told", texts=channels, otherwise="no policy says", wraps=True),
+        Column("board", "Board", texts=limits.boards(), otherwise=OVERVIEW, is_hidden=True),
     ]
     # By the alphabet critical comes first, minor last.
     return rows(about, columns, query, sort_by="Severity", descending=False)
@@ -62,7 +72,7 @@ def firing_list(limits: Limits) -> Panel:
 def _silence_means_nothing() -> str:
     """Return a line that says so where no rules are evaluated: an empty table would read as good news."""
     line = f"0 * absent(max({HEARTBEAT}))"
-    told = {"alertname": "Rules are not evaluated", "severity": "unknown", "subject": "Prometheus", "told": "nobody"}
+    told = {"alertname": "Rules are not evaluated", "severity": "unknown", "subject": "Prometheus", "told": NOBODY}
     for label, text in told.items():
         line = f'label_replace({line}, "{label}", "{text}", "", "")'
     return line
@@ -71,21 +81,23 @@ def _silence_means_nothing() -> str:
 def firing_history() -> Panel:
     """How many alerts fired when."""
     about = About(
-        "Alerts firing by severity",
+        "Alerts by severity",
         "How many alerts fired at each moment, by severity, the Watchdog left out.",
         "No alert fired in this time.",
         Empty.WHEN_HEALTHY,
     )
-    return stack(about, Query(f"sum by (severity) ({FIRING})", "{{severity}}"), unit="none", legends=SEVERITIES)
+    return stack(
+        about, Query(f"sum by (severity) ({FIRING})", "{{severity}}"), unit="none", legends=SEVERITIES, ends_in="max"
+    )
 
 
 def notifications() -> Panel:
     """What Alertmanager sent."""
     about = About(
-        "Notifications sent by channel",
+        "Messages by channel",
         "Messages that Alertmanager sent within each interval, resolved ones included, by integration.",
         "No message was sent in this time.",
         Empty.WHEN_HEALTHY,
     )
     sent = "sum by (integration) (round(increase(alertmanager_notifications_total[$__rate_interval])))"
-    return stack(about, Query(f"{sent} > 0", "{{integration}}"), unit="none")
+    return stack(about, Query(f"{sent} > 0", "{{integration}}"), unit="none", ends_in="max")

@@ -31,7 +31,7 @@ def board() -> Board:
 def chain_state() -> Panel:
     """Whether the chain holds."""
     about = About(
-        "Chain",
+        "Audit chain",
         "What the background verifier says of the chain. Broken: records were altered, removed or lost.",
         NoData.SIDECAR,
     )
@@ -40,33 +40,33 @@ def chain_state() -> Panel:
 
 def chain_length() -> Panel:
     """How much is in the chain."""
-    about = About("Records", "Records in the audit chains of all sidecars. It only ever grows.", NoData.SIDECAR)
+    about = About("Records in all", "Records in the audit chains of all sidecars. It only ever grows.", NoData.SIDECAR)
     return number(about, Query("sum(mcp_audit_chain_length)"), unit="short")
 
 
 def unverified() -> Panel:
     """How far the verifier is behind."""
-    about = About("Unverified", "Records that the background verifier has still to look at.", NoData.SIDECAR)
+    about = About("Unverified records", "Records that the background verifier has still to look at.", NoData.SIDECAR)
     return number(about, Query("sum(mcp_audit_chain_length) - sum(mcp_audit_verified_length)"), unit="short")
 
 
 def write_errors() -> Panel:
     """Whether records were lost."""
-    about = About("Unwritten", "Records that could not be written, in the chosen time range.", NoData.SIDECAR)
+    about = About("Unwritten records", "Records that could not be written, in the chosen time range.", NoData.SIDECAR)
     query = Query("sum(increase(mcp_audit_write_errors_total[$__range]))")
     return number(about, query, unit="none", steps=[(1, Colour.BAD)])
 
 
 def event_rate() -> Panel:
     """How much is written."""
-    about = About("Writing", "Audit records written, a second.", NoData.SIDECAR)
+    about = About("Records written", "Audit records written, a second.", NoData.SIDECAR)
     return number(about, Query(f"sum({rate('mcp_audit_events_total')})"), unit=RECORDS)
 
 
 def key_age() -> Panel:
     """How old the oldest key is."""
     about = About(
-        "Key age",
+        "Age of the oldest key",
         "Age of the oldest key of the ring that seals sensitive fields.",
         "No encryption key: sensitive fields are not sealed by this configuration.",
         Empty.WHEN_UNUSED,
@@ -106,7 +106,7 @@ def growth() -> Panel:
         Query("max by (instance, chain) (mcp_audit_chain_length)", "{{instance}} chain {{chain}} length"),
         Query("max by (instance, chain) (mcp_audit_verified_length)", "{{instance}} chain {{chain}} verified"),
     ]
-    return lines(about, *queries, unit="short")
+    return lines(about, *queries, unit="short").sized(10)
 
 
 def heads() -> Panel:
@@ -121,11 +121,11 @@ def heads() -> Panel:
     ]
     columns = [
         Column("instance", "Sidecar"),
-        Column("chain", "Chain"),
-        Column("Value #A", "Length", unit="none"),
-        Column("Value #B", "Head", unit="none"),
+        Column("chain", "Chain", width=55),
+        Column("Value #A", "Length", unit="none", width=78),
+        Column("Value #B", "Head", unit="none", width=152),
     ]
-    return rows(about, columns, *queries).sized(12, 9)
+    return rows(about, columns, *queries).sized(14, 9)
 
 
 def encryption() -> Panel:

@@ -11,6 +11,8 @@ from dashboards.conventions import Colour
 
 NOTHING = "-"
 """What an empty cell shows."""
+SORTED = 104
+"""Pixels of a column "Severity" by which a table is sorted: its heading wears an arrow."""
 Step = tuple[float, str]
 """From this value on, this colour."""
 
@@ -26,10 +28,16 @@ class Column:
     """Colours of texts; coloured cells only for these."""
     texts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """What is shown instead of a value."""
+    otherwise: str = ""
+    """What is shown instead of all other values."""
     width: int = 0
     """Pixels; 0 shares what the others leave."""
     link: str = ""
     """Where a click on a value leads; Grafana fills in `${__value.raw}`."""
+    wraps: bool = False
+    """Whether a long text goes on in the next line; releases before 12 cut it."""
+    is_hidden: bool = False
+    """Whether only links read it."""
 
 
 def thresholds(steps: Sequence[Step], base: str) -> builders.ThresholdsConfig:
@@ -73,29 +81,33 @@ def absent(word: str, colour: Colour) -> models.SpecialValueMap:
 
 def column_properties(column: Column) -> list[models.DynamicConfigValue]:
     """Return how the cells of a column look."""
-    # Else an empty cell would say why the whole table could be empty.
-    properties = [models.DynamicConfigValue("noValue", NOTHING)]
-    if column.unit:
-        properties.append(models.DynamicConfigValue("unit", column.unit))
+    properties = {
+        # Else an empty cell would say why the whole table could be empty.
+        "noValue": NOTHING,
+        "unit": column.unit,
+        "mappings": _mappings(column),
+        "custom.width": column.width,
+        # A time is a number to Grafana, which it would push to the right, into the next column's text.
+        "custom.align": "left" if column.unit.startswith("dateTime") else "",
+        "links": [{"title": f"Open {column.title.lower()}", "url": column.link}] if column.link else [],
+        "custom.cellOptions": {"type": "color-background", "mode": "basic"} if column.colours else {},
+        "custom.wrapText": column.wraps,
+        "custom.hidden": column.is_hidden,
+    }
+    return [models.DynamicConfigValue(name, value) for name, value in properties.items() if value]
+
+
+def _mappings(column: Column) -> list[models.ValueMap | models.RegexMap]:
     results = {
         value: models.ValueMappingResult(column.texts.get(value), colour and str(colour), None, index)
         for index, value in enumerate({**column.texts, **column.colours})
         for colour in [column.colours.get(value)]
     }
-    if results:
-        properties.append(models.DynamicConfigValue("mappings", [models.ValueMap(results)]))
-    if column.width:
-        properties.append(models.DynamicConfigValue("custom.width", column.width))
-    if column.unit.startswith("dateTime"):
-        # A number to Grafana, which it would push to the right, into the next column's text.
-        properties.append(models.DynamicConfigValue("custom.align", "left"))
-    if column.link:
-        links = [{"title": f"Open {column.title.lower()}", "url": column.link}]
-        properties.append(models.DynamicConfigValue("links", links))
-    if column.colours:
-        cell = {"type": "color-background", "mode": "basic"}
-        properties.append(models.DynamicConfigValue("custom.cellOptions", cell))
-    return properties
+    mappings: list[models.ValueMap | models.RegexMap] = [models.ValueMap(results)] if results else []
+    if column.otherwise:
+        shown = models.ValueMappingResult(column.otherwise, None, None, len(results))
+        mappings.append(models.RegexMap(models.DashboardRegexMapOptions(".*", shown)))
+    return mappings
 
 
 def arrange(columns: Sequence[Column], hidden: Iterable[str] = ()) -> list[models.DataTransformerConfig]:

@@ -18,27 +18,27 @@ TIMES = {
 
 def open_incidents() -> Panel:
     """How many are open."""
-    about = About("Open", "Incidents that are not resolved.", NOT_INSTALLED, Empty.WHEN_UNUSED)
-    return number(about, Query("sum(mcp_incidents_open)"), unit="none", steps=[(1, Colour.BAD)])
+    about = About("Open incidents", "Incidents that are not resolved.", NOT_INSTALLED, Empty.WHEN_UNUSED)
+    return number(about, Query("sum(mcp_incidents_open)"), unit="none", steps=[(1, Colour.BAD)]).sized(12)
 
 
 def mean_time(stage: str) -> Panel:
     """How long a stage of an incident takes."""
     told = f"Mean time to {stage}. {TIMES[stage]}"
-    about = About(f"MTT{stage[0].upper()}", told, NONE_YET, Empty.WHEN_UNUSED, "none yet")
-    return number(about, Query(_mean(stage)), unit="s").sized(5)
+    about = About(f"MTT{stage[0].upper()}: to {stage}", told, NONE_YET, Empty.WHEN_UNUSED, "none yet")
+    return number(about, Query(_mean(stage)), unit="s")
 
 
 def times_clamped() -> Panel:
     """Whether the times can be believed."""
     about = About(
-        "Clock fixes",
+        "Times fixed for clocks",
         "Times of alerts in the chosen time that clocks in disagreement made impossible, and that were moved.",
         NOT_INSTALLED,
         Empty.WHEN_UNUSED,
     )
     query = Query("sum(increase(mcp_incident_times_clamped_total[$__range]))")
-    return number(about, query, unit="none", steps=[(1, Colour.NOTICE)]).sized(5)
+    return number(about, query, unit="none", steps=[(1, Colour.NOTICE)]).sized(12)
 
 
 def by_severity() -> Panel:
@@ -51,15 +51,15 @@ def by_severity() -> Panel:
     )
     resolved = "sum by (severity) (round(increase(mcp_incident_resolve_seconds_count[$__range]))) > 0"
     columns = [
-        Column("severity", "Severity", colours={word: MEANING[word] for word in SEVERITIES}, width=80),
-        Column("Value #A", "Resolved", unit="none", width=75),
+        Column("severity", "Severity", colours={word: MEANING[word] for word in SEVERITIES}),
+        Column("Value #A", "Resolved", unit="none", width=85),
         *(
-            Column(f"Value #{letter}", f"MTT{stage[0].upper()}", unit="s", width=70)
+            Column(f"Value #{letter}", f"MTT{stage[0].upper()}", unit="s", width=92)
             for letter, stage in zip("BCD", TIMES, strict=True)
         ),
     ]
     queries = [Query(resolved), *(Query(_mean(stage, "severity")) for stage in TIMES)]
-    return rows(about, columns, *queries).sized(12, 9)
+    return rows(about, columns, *queries).sized(16, 9)
 
 
 def escalations() -> Panel:
@@ -71,13 +71,13 @@ def escalations() -> Panel:
         Empty.WHEN_UNUSED,
     )
     begun = "sum by (escalation, stage) (round(increase(mcp_incident_escalations_total[$__rate_interval])))"
-    return stack(about, Query(f"{begun} > 0", "{{escalation}} {{stage}}"), unit="none")
+    return stack(about, Query(f"{begun} > 0", "{{escalation}} {{stage}}"), unit="none", ends_in="max").sized(8)
 
 
 def notifications_taken() -> Panel:
     """What Alertmanager hands over."""
     about = About(
-        "Notifications taken by the desk",
+        "Notifications taken",
         "Notifications a second that Alertmanager hands to the incident desk, by what became of them.",
         NOT_INSTALLED,
         Empty.WHEN_UNUSED,
@@ -89,7 +89,7 @@ def notifications_taken() -> Panel:
 def requests_sent() -> Panel:
     """What the desk asks of Alertmanager."""
     about = About(
-        "Requests of the desk to Alertmanager",
+        "Requests by the desk",
         "Requests a second: the state of alerts is read, escalations are posted.",
         NOT_INSTALLED,
         Empty.WHEN_UNUSED,
@@ -103,7 +103,7 @@ def requests_sent() -> Panel:
 def trouble() -> Panel:
     """What the desk could not take or keep."""
     about = About(
-        "What the desk could not take or keep",
+        "Not taken or not kept",
         "Within each interval: uses of its database that failed, and readings of alerts that were cut or skipped.",
         NOT_INSTALLED,
         Empty.WHEN_UNUSED,

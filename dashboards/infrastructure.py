@@ -35,7 +35,7 @@ def processor_now(limits: Limits) -> Panel:
     """The busiest host."""
     limit = limits.of("resource_exhaustion", metric="node_cpu_seconds_total")
     about = About(
-        "Processor",
+        "Busiest processor",
         "Processor use of the busiest host, as the alert ResourceExhaustion measures it.",
         NoData.NODE,
     )
@@ -46,7 +46,7 @@ def memory_now(limits: Limits) -> Panel:
     """The fullest host."""
     limit = limits.of("resource_exhaustion", metric="node_memory_MemAvailable_bytes")
     about = About(
-        "Memory",
+        "Fullest memory",
         "Memory use of the fullest host, as the alert ResourceExhaustion measures it.",
         NoData.NODE,
     )
@@ -55,14 +55,14 @@ def memory_now(limits: Limits) -> Panel:
 
 def disk_now() -> Panel:
     """The fullest disk."""
-    about = About("Disk", "Used share of the fullest file system of the chosen hosts.", NoData.NODE)
+    about = About("Fullest disk", "Used share of the fullest file system of the chosen hosts.", NoData.NODE)
     return number(about, Query(f"max({_disk_used()})"), unit="percentunit")
 
 
 def load_now() -> Panel:
     """How much waits for a processor."""
     about = About(
-        "Load",
+        "Load per core",
         "Processes that run or want to run, a processor core, over 5 minutes; above 1 some wait.",
         NoData.NODE,
     )
@@ -72,7 +72,7 @@ def load_now() -> Panel:
 def disk_busy_now() -> Panel:
     """The busiest disk."""
     about = About(
-        "Disk busy", "Share of the time in which the busiest disk of the chosen hosts was at work.", NoData.NODE
+        "Busiest disk", "Share of the time in which the busiest disk of the chosen hosts was at work.", NoData.NODE
     )
     query = Query(f"max({rate(f'node_disk_io_time_seconds_total{{{HOST}}}')})")
     return number(about, query, unit="percentunit")
@@ -80,7 +80,7 @@ def disk_busy_now() -> Panel:
 
 def uptime() -> Panel:
     """Which host started last."""
-    about = About("Uptime", "Time since the chosen host that started last was started.", NoData.NODE)
+    about = About("Shortest uptime", "Time since the chosen host that started last was started.", NoData.NODE)
     return number(about, Query(f"time() - max(node_boot_time_seconds{{{HOST}}})"), unit="s")
 
 

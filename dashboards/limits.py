@@ -7,12 +7,13 @@ from typing import Any
 import promql_parser
 
 from contract.vocabulary import Severity
-from dashboards.conventions import MEANING, Colour
+from dashboards.conventions import MEANING, UID_PREFIX, Colour
 from dashboards.fields import Step
 from dashboards.queries import narrowed
 from rules.conditions import Condition
 from rules.pack import Pack
 
+OVERVIEW = f"{UID_PREFIX}overview"
 _UPPER = (">", ">=")
 _LOWER = ("<", "<=")
 
@@ -86,6 +87,15 @@ class Limits:
             if policy.terms.for_:
                 found.setdefault(policy.terms.for_, []).append(policy.alert)
         return dict(sorted(found.items()))
+
+    def boards(self) -> dict[str, str]:
+        """Return the uid of the dashboard that tells more, by alert: its own, or that of its component."""
+        return {
+            policy.alert: policy.terms.dashboard.uid
+            if policy.terms.dashboard.uid != OVERVIEW
+            else f"{UID_PREFIX}{policy.component}"
+            for policy in self.pack
+        }
 
     def channels(self) -> dict[str, str]:
         """Return who is told, by alert."""

@@ -6,7 +6,7 @@ from dashboards.conventions import Colour, NoData
 from dashboards.fields import Column
 from dashboards.limits import Limits
 from dashboards.panels import About, Empty, Panel, bars, lines, number, rows, stack, timeline
-from dashboards.queries import Query, percentile, rate
+from dashboards.queries import Query, occurring, percentile, rate
 
 UP = {"1": ("up", Colour.GOOD), "0": ("down", Colour.BAD)}
 GOOD = {"1": ("good", Colour.GOOD), "0": ("refused", Colour.BAD)}
@@ -51,8 +51,8 @@ def lost_spans() -> Panel:
         "No span was lost in this time.",
         Empty.WHEN_HEALTHY,
     )
-    lost = rate('mcp_trace_spans_total{result!="exported"}')
-    return stack(about, Query(f"sum by (service) ({lost}) > 0", "{{service}}"), unit="ops", are_bad=True)
+    lost = occurring('mcp_trace_spans_total{result!="exported"}', "service")
+    return stack(about, Query(lost, "{{service}}"), unit="ops", are_bad=True)
 
 
 SINGLE = "Every sidecar runs as one process."
@@ -75,7 +75,7 @@ def deaths() -> Panel:
 
 def missing() -> Panel:
     """How many targets do not answer."""
-    about = About("Missing", "Scraped addresses that did not answer the last time.", NoData.PROMETHEUS)
+    about = About("Missing targets", "Scraped addresses that did not answer the last time.", NoData.PROMETHEUS)
     return number(about, Query("count(up == 0) or 0 * count(up)"), unit="none", steps=[(1, Colour.BAD)])
 
 
@@ -83,7 +83,7 @@ def rule_failures(limits: Limits) -> Panel:
     """Whether rules fail."""
     limit = limits.of("rule_evaluation_failing")
     about = About(
-        "Rule fails",
+        "Failed evaluations",
         "Evaluations of the worst rule group that failed, over the window of the alert RuleEvaluationFailing.",
         NoData.PROMETHEUS,
     )
@@ -94,7 +94,7 @@ def undelivered(limits: Limits) -> Panel:
     """Whether somebody was not told."""
     limit = limits.of("notifications_failing")
     about = About(
-        "Not sent",
+        "Messages not sent",
         "Messages of the worst channel that were not delivered, over the window of the alert NotificationsFailing.",
         NoData.ALERTMANAGER,
     )
@@ -104,7 +104,7 @@ def undelivered(limits: Limits) -> Panel:
 def dropped() -> Panel:
     """Whether a metric is at its cap."""
     about = About(
-        "Dropped",
+        "Dropped samples",
         "Samples that our services left out in the chosen time range because a metric had too many label sets.",
         "No metric has reached its cap.",
         Empty.WHEN_HEALTHY,
@@ -115,13 +115,13 @@ def dropped() -> Panel:
 
 def series() -> Panel:
     """How much Prometheus holds."""
-    about = About("Series", "Series that Prometheus holds in memory.", NoData.PROMETHEUS)
+    about = About("Series in memory", "Series that Prometheus holds in memory.", NoData.PROMETHEUS)
     return number(about, Query("sum(prometheus_tsdb_head_series)"), unit="short")
 
 
 def queue() -> Panel:
     """Whether alerts pile up."""
-    about = About("Queued", "Alerts that Prometheus has not yet handed over.", NoData.PROMETHEUS)
+    about = About("Alerts not handed over", "Alerts that Prometheus has not yet handed over.", NoData.PROMETHEUS)
     return number(about, Query("sum(prometheus_notifications_queue_length)"), unit="none")
 
 
@@ -147,19 +147,19 @@ def samples() -> Panel:
 def drops() -> Panel:
     """Which metric is at its cap."""
     about = About(
-        "Samples dropped by metric",
+        "Dropped by metric",
         "Samples a second that our services leave out because the metric is at its cap of label sets.",
         "No metric has reached its cap.",
         Empty.WHEN_HEALTHY,
     )
-    query = Query(f"sum by (service, metric) ({rate('mcp_series_dropped_total')}) > 0", "{{service}} {{metric}}")
+    query = Query(occurring("mcp_series_dropped_total", "service", "metric"), "{{service}} {{metric}}")
     return stack(about, query, unit="ops", are_bad=True).sized(8)
 
 
 def evaluation() -> Panel:
     """How much of its interval each rule group needs."""
     about = About(
-        "Rule groups, share of their interval",
+        "Load of rule groups",
         "How much of its interval the last evaluation of each group took; near 1 evaluations are skipped.",
         NoData.PROMETHEUS,
     )
@@ -172,7 +172,7 @@ def evaluation() -> Panel:
 def evaluation_failures() -> Panel:
     """Which rule groups fail or are late."""
     about = About(
-        "Failed and missed evaluations",
+        "Failed, missed rounds",
         "Evaluations a second that failed, and rounds that were skipped because the last one took too long.",
         NoData.PROMETHEUS,
     )
@@ -193,19 +193,19 @@ def ingestion() -> Panel:
 def failed_notifications() -> Panel:
     """Which channel fails."""
     about = About(
-        "Failed notifications by channel",
+        "Failures by channel",
         "Messages a second that were not delivered, by integration.",
         "No notification failed in this time.",
         Empty.WHEN_HEALTHY,
     )
-    query = Query(f"sum by (integration) ({rate('alertmanager_notifications_failed_total')}) > 0", "{{integration}}")
+    query = Query(occurring("alertmanager_notifications_failed_total", "integration"), "{{integration}}")
     return lines(about, query, unit="ops", are_bad=True).sized(8)
 
 
 def notification_latency() -> Panel:
     """How long it takes to tell somebody."""
     about = About(
-        "Notification latency, 95th percentile",
+        "Message latency, p95",
         "Time under which 95 % of the messages of a channel were handed over; channels without a message are left out.",
         "No notification was sent in this time.",
         Empty.WHEN_HEALTHY,

@@ -6,7 +6,7 @@ from dashboards.conventions import TYPES, NoData, link
 from dashboards.fields import Column
 from dashboards.limits import Limits
 from dashboards.panels import About, Empty, Panel, heat, lines, number, rows, stack
-from dashboards.queries import Query, narrowed, percentile, percentiles, rate, share
+from dashboards.queries import Query, narrowed, occurring, percentile, percentiles, rate, share
 
 DURATION = "mcp_server_operation_duration_seconds"
 COUNT = f"{DURATION}_count"
@@ -48,7 +48,7 @@ def highest_errors(limits: Limits) -> Panel:
     """The worst agent type, as the alert sees it."""
     limit = limits.of("high_error_rate", matchers=OF_TYPES)
     about = About(
-        "Error rate",
+        "Request error rate",
         "Share of MCP operations that failed, of the worst agent type, over the window of the alert HighErrorRate. "
         "Faults of the caller do not count.",
         NoData.SIDECAR,
@@ -60,7 +60,7 @@ def highest_errors(limits: Limits) -> Panel:
 def failing() -> Panel:
     """How much of the chosen fails, callers' faults included."""
     about = About(
-        "Failed",
+        "Failed requests",
         "Requests of the chosen kind that ended in an error, faults of callers included.",
         NoData.SIDECAR,
     )
@@ -70,7 +70,7 @@ def failing() -> Panel:
 
 def p95(limits: Limits) -> Panel:
     """How long it takes."""
-    about = About("Time, p95", "Time under which 95 % of the chosen requests stay.", NoData.SIDECAR)
+    about = About("Request duration, p95", "Time under which 95 % of the chosen requests stay.", NoData.SIDECAR)
     return number(about, Query(percentile(0.95, DURATION, CHOSEN)), unit="s", limit=limits.find("operation_slow"))
 
 
@@ -83,7 +83,7 @@ def tool_rate() -> Panel:
 def tool_errors() -> Panel:
     """How many tool calls answer with an error of the tool."""
     about = About(
-        "Tool fails",
+        "Failed tool calls",
         "Calls that the server answered with isError: the protocol worked, the tool did not.",
         "No tool was called in this time.",
     )
@@ -102,12 +102,13 @@ def errors_by_type() -> Panel:
     """How it fails."""
     about = About(
         "Errors by type",
-        "Failed requests a second by type: tool_error is an answer with isError, numbers are JSON-RPC error codes.",
+        "Failed requests a second by type: tool_error is an answer with isError, negative numbers are JSON-RPC error "
+        "codes, others HTTP statuses.",
         NO_ERROR,
         Empty.WHEN_HEALTHY,
     )
-    errors = f"sum by (error_type) ({rate(narrowed(COUNT, f'{CHOSEN}, {FAILED}'))})"
-    return stack(about, Query(f"{errors} > 0", "{{error_type}}"), unit="reqps", are_bad=True)
+    errors = Query(occurring(narrowed(COUNT, f"{CHOSEN}, {FAILED}"), "error_type"), "{{error_type}}")
+    return stack(about, errors, unit="reqps", legends=("tool_error", "timeout"), are_bad=True)
 
 
 def latency() -> Panel:
@@ -136,13 +137,18 @@ def latency_heat() -> Panel:
     about = About(
         "Request duration spread", "Requests by the time they took: the stronger a cell, the more.", NoData.SIDECAR
     )
-    return heat(about, Query(f"sum by (le) ({rate(narrowed(f'{DURATION}_bucket', CHOSEN))})", "{{le}}"), unit="s")
+    return heat(
+        about,
+        Query(f"sum by (le) ({rate(narrowed(f'{DURATION}_bucket', CHOSEN))})", "{{le}}"),
+        unit="s",
+        counted="reqps",
+    )
 
 
 def by_tool() -> Panel:
     """Which tools are called."""
     about = About("Calls by tool", "Calls of each chosen tool, a second.", "No tool was called in this time.")
-    query = Query(f"sum by (gen_ai_tool_name) ({rate(narrowed(COUNT, TOOL_CALLS))}) > 0", "{{gen_ai_tool_name}}")
+    query = Query(occurring(narrowed(COUNT, TOOL_CALLS), *BY_TOOL), "{{gen_ai_tool_name}}")
     return stack(about, query, unit="reqps").sized(8)
 
 
@@ -154,10 +160,11 @@ def tool_error_share(limits: Limits) -> Panel:
         NO_ERROR,
         Empty.WHEN_HEALTHY,
     )
-    failed = share(narrowed(COUNT, f"{TOOL_CALLS}, {FAILED}"), narrowed(COUNT, TOOL_CALLS), BY_TOOL)
+    part = narrowed(COUNT, f"{TOOL_CALLS}, {FAILED}")
+    failed = f"{share(part, narrowed(COUNT, TOOL_CALLS), BY_TOOL)} and on ({BY_TOOL[0]}) ({occurring(part, *BY_TOOL)})"
     return lines(
         about,
-        Query(f"({failed}) > 0", "{{gen_ai_tool_name}}"),
+        Query(failed, "{{gen_ai_tool_name}}"),
         unit="percentunit",
         top=1,
         are_bad=True,
@@ -168,7 +175,7 @@ def tool_error_share(limits: Limits) -> Panel:
 def tool_latency() -> Panel:
     """Which tools are slow."""
     about = About(
-        "Duration by tool, 95th percentile",
+        "Duration by tool, p95",
         "Time under which 95 % of the calls of a tool stay.",
         "No tool was called in this time.",
     )
@@ -224,7 +231,7 @@ def errors(limits: Limits) -> Panel:
 def protocols() -> Panel:
     """Which protocol versions clients speak."""
     about = About(
-        "Requests by protocol version",
+        "Requests by protocol",
         "MCP requests of the chosen kind, a second, by protocol version.",
         NoData.SIDECAR,
     )

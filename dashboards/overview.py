@@ -51,7 +51,7 @@ def _below(limits: Limits) -> list[Panel]:
 def health_score() -> Panel:
     """The whole system in one number."""
     about = About(
-        "Health",
+        "Health, 0 to 100",
         "Health of the whole system from 0 to 100, computed by the exporter from its four parts.",
         NoData.EXPORTER,
     )

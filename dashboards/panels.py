@@ -119,7 +119,7 @@ def number(
     builder.color_scheme(fields.colour_by(ColourMode.THRESHOLDS))
     builder.color_mode(shapes.BigValueColorMode.BACKGROUND if steps else shapes.BigValueColorMode.VALUE)
     builder.text_mode(shapes.BigValueTextMode.VALUE)
-    return Panel(about, builder.build(), width=4, height=4)
+    return Panel(about, builder.build(), width=8, height=3)
 
 
 def state(about: About, query: Query, texts: Mapping[str, tuple[str, Colour]]) -> Panel:
@@ -127,7 +127,7 @@ def state(about: About, query: Query, texts: Mapping[str, tuple[str, Colour]]) -
     builder = _start_now(about, query, "none").mappings([*fields.value_texts(texts), _absence(about)])
     builder.thresholds(fields.thresholds((), Colour.UNKNOWN)).color_scheme(fields.colour_by(ColourMode.THRESHOLDS))
     builder.color_mode(shapes.BigValueColorMode.BACKGROUND)
-    return Panel(about, builder.build(), width=4, height=4)
+    return Panel(about, builder.build(), width=8, height=3)
 
 
 def bars(
@@ -151,6 +151,9 @@ def bars(
     builder.thresholds(fields.thresholds(steps, base if steps else Colour.NEUTRAL))
     builder.color_scheme(fields.colour_by(ColourMode.THRESHOLDS)).orientation(shapes.VizOrientation.HORIZONTAL)
     builder.display_mode(shapes.BarGaugeDisplayMode.BASIC).value_mode(shapes.BarGaugeValueMode.TEXT)
+    # Beside the bar a narrow panel cuts names; left to itself, a low one makes texts too small to read.
+    builder.name_placement(shapes.BarGaugeNamePlacement.TOP)
+    builder.text(common.VizTextDisplayOptions().title_size(13).value_size(16))
     builder.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     return Panel(about, builder.build(), width=8, height=9)
 
@@ -186,12 +189,16 @@ def stack(
     legends: Sequence[str] = (),
     colours: Mapping[str, str] = MappingProxyType({}),
     are_bad: bool = False,
+    ends_in: str = "lastNotNull",
 ) -> Panel:
-    """Parts of a whole over time, as stacked bars, coloured as lines are."""
+    """Parts of a whole over time, as stacked bars, coloured as lines are.
+
+    Legends end in the last value, or in "max" where a series that ended would seem to go on.
+    """
     builder = _start(timeseries.Panel(), about, queries, unit).min(0).line_width(0).fill_opacity(80).bar_width_factor(1)
     builder.draw_style(shapes.GraphDrawStyle.BARS).stacking(common.StackingConfig().mode(shapes.StackingMode.NORMAL))
     builder.color_scheme(fields.series_colours(are_bad))
-    _finish_series(builder, unit, legends, colours)
+    _finish_series(builder, unit, legends, colours, ends_in)
     return Panel(about, builder.build(), width=12, height=9)
 
 
@@ -208,13 +215,13 @@ def timeline(about: About, query: Query, texts: Mapping[str, tuple[str, Colour]]
     return Panel(about, builder.build(), width=24, height=10)
 
 
-def heat(about: About, query: Query, *, unit: str) -> Panel:
-    """A histogram over time: the more samples in a bucket, the stronger its cell."""
+def heat(about: About, query: Query, *, unit: str, counted: str) -> Panel:
+    """A histogram over time: the more samples in a bucket, the stronger its cell; `counted` is their unit."""
     builder = heatmap.Panel().title(about.title).description(about.description).datasource(datasource())
     builder.no_value(about.no_data).with_target(_target(query, 0).format(PromQueryFormat.HEATMAP)).unit("short")
     builder.color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Blues").steps(64))
     builder.y_axis(heatmap.YAxisConfig().unit(unit)).cell_gap(1)
-    builder.cell_values(heatmap.CellValues().unit("short"))
+    builder.cell_values(heatmap.CellValues().unit(counted))
     return Panel(about, builder.build(), width=12, height=9)
 
 
@@ -275,8 +282,14 @@ def _target(query: Query, index: int) -> prometheus.Dataquery:
     return target.datasource(datasource())
 
 
-def _finish_series(builder: timeseries.Panel, unit: str, legends: Sequence[str], colours: Mapping[str, str]) -> None:
-    builder.show_points(shapes.VisibilityMode.NEVER).legend(_legend("lastNotNull"))
+def _finish_series(
+    builder: timeseries.Panel,
+    unit: str,
+    legends: Sequence[str],
+    colours: Mapping[str, str],
+    ends_in: str = "lastNotNull",
+) -> None:
+    builder.show_points(shapes.VisibilityMode.NEVER).legend(_legend(ends_in))
     builder.axis_soft_max(HEADROOM.get(unit, 1))
     builder.tooltip(common.VizTooltipOptions().mode(shapes.TooltipDisplayMode.MULTI).sort(shapes.SortOrder.DESCENDING))
     meant = {legend: colour for legend in legends if (colour := MEANING.get(legend) or TYPES.get(legend))}

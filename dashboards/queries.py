@@ -31,6 +31,16 @@ def rate(selector: str) -> str:
     return f"rate({selector}[$__rate_interval])"
 
 
+def occurring(counter: str, *by: str) -> str:
+    """Return the rate of a counter by labels, of those under which it counted anything in the chosen time.
+
+    To the end of that time: the legend of what is over would else end in its last value, as if it went on.
+    """
+    labels = ", ".join(by)
+    counted = f"sum by ({labels}) (increase({counter}[$__range] @ end())) > 0"
+    return f"sum by ({labels}) ({rate(counter)}) and on ({labels}) ({counted})"
+
+
 def share(part: str, whole: str, by: Sequence[str] = ()) -> str:
     """Return the part of a whole, both rates of counters; nothing where there was nothing."""
     group = f" by ({', '.join(by)})" if by else ""

@@ -4,7 +4,7 @@ from dashboards import incidents
 from dashboards.alerts import SEVERITIES, count, firing_count, firing_history, firing_list, notifications, starts
 from dashboards.board import Board, Row
 from dashboards.conventions import MEANING, Colour, NoData
-from dashboards.fields import Column
+from dashboards.fields import SORTED, Column
 from dashboards.limits import Limits
 from dashboards.panels import About, Empty, Panel, number, rows, state
 from dashboards.queries import FIRING, HEARTBEAT, Query
@@ -22,7 +22,7 @@ def board(limits: Limits) -> Board:
         rows=[
             Row([firing_count(), security_alerts(), longest(limits), coverage(), rules_loaded(), incident_desk()]),
             Row([firing_list(limits)], "Open"),
-            Row([fired(), firing_history().sized(7), notifications().sized(7)], "Past"),
+            Row([fired(), firing_history(), notifications()], "Past"),
             Row(_incidents(), "Incidents"),
             Row(_desk(), "Incident desk"),
         ],
@@ -32,8 +32,8 @@ def board(limits: Limits) -> Board:
 def _incidents() -> list[Panel]:
     return [
         incidents.open_incidents(),
-        *(incidents.mean_time(stage) for stage in incidents.TIMES),
         incidents.times_clamped(),
+        *(incidents.mean_time(stage) for stage in incidents.TIMES),
         incidents.by_severity(),
         incidents.escalations(),
     ]
@@ -47,7 +47,7 @@ def _desk() -> list[Panel]:
 def security_alerts() -> Panel:
     """How many of them are about security."""
     about = About(
-        "Security",
+        "Security alerts",
         "Alerts of the component security that fire now. Empty when the Watchdog does not fire.",
         NoData.RULES,
     )
@@ -57,7 +57,7 @@ def security_alerts() -> Panel:
 def longest(limits: Limits) -> Panel:
     """How long people have been told that something is wrong."""
     about = About(
-        "Longest",
+        "Longest alert",
         "Time since the alert that fires longest began, as its messages say.",
         "No alert fires.",
         Empty.WHEN_HEALTHY,
@@ -68,7 +68,7 @@ def longest(limits: Limits) -> Panel:
 def coverage() -> Panel:
     """How much of the fleet is really watched."""
     about = About(
-        "Watched",
+        "Agents watched",
         f"Share of the configured agents that were probed within {FRESH_SECONDS // 60} minutes, healthy or not.",
         NoData.EXPORTER,
     )
@@ -80,14 +80,14 @@ def coverage() -> Panel:
 
 def rules_loaded() -> Panel:
     """How many rules watch."""
-    about = About("Rules", "Rules that Prometheus evaluates.", NoData.PROMETHEUS)
+    about = About("Rules evaluated", "Rules that Prometheus evaluates.", NoData.PROMETHEUS)
     return number(about, Query("sum(prometheus_rule_group_rules)"), unit="none")
 
 
 def incident_desk() -> Panel:
     """Whether incidents are kept."""
     about = About(
-        "Desk",
+        "Incident desk",
         "Whether the incident desk, which keeps incidents and their times, is there and answers.",
         "Not installed: times to detect, acknowledge and resolve are not kept.",
         Empty.WHEN_UNUSED,
@@ -111,9 +111,9 @@ def fired() -> Panel:
         Query(f"max by (severity, alertname) ({rounds}) / {evaluated}"),
     ]
     columns = [
-        Column("severity", "Severity", colours={word: MEANING[word] for word in SEVERITIES}, width=80),
-        Column("alertname", "Alert", width=165),
-        Column("Value #B", "Share of time", unit="percentunit"),
-        Column("Value #A", "Subjects"),
+        Column("severity", "Severity", colours={word: MEANING[word] for word in SEVERITIES}, width=SORTED),
+        Column("alertname", "Alert"),
+        Column("Value #B", "Of time", unit="percentunit", width=75),
+        Column("Value #A", "Subjects", width=75),
     ]
-    return rows(about, columns, *queries, sort_by="Severity", descending=False).sized(10, 9)
+    return rows(about, columns, *queries, sort_by="Severity", descending=False)

@@ -6,7 +6,7 @@ from dashboards.conventions import Colour, NoData
 from dashboards.fields import Column
 from dashboards.limits import Limits
 from dashboards.panels import About, Empty, Panel, heat, lines, number, rows, stack
-from dashboards.queries import Query, percentile, percentiles, rate, share
+from dashboards.queries import Query, occurring, percentile, percentiles, rate, share
 
 AUTHENTICATIONS = "mcp_auth_authentications_total"
 AUTHORIZATIONS = "mcp_auth_authorizations_total"
@@ -41,7 +41,7 @@ def failures(limits: Limits) -> Panel:
     """Failed authentications, as the alert counts them."""
     limit = limits.of("security_breach")
     about = About(
-        "Auth fails",
+        "Failed authentications",
         "Authentications that failed within the last minute, as the alert SecurityBreach counts them.",
         NoData.SIDECAR,
     )
@@ -50,26 +50,28 @@ def failures(limits: Limits) -> Panel:
 
 def denied() -> Panel:
     """How much is denied."""
-    about = About("Denied", "Share of authorizations that were denied or ended in an error.", NoData.SIDECAR)
+    about = About(
+        "Denied authorizations", "Share of authorizations that were denied or ended in an error.", NoData.SIDECAR
+    )
     return number(about, Query(share(DENIED, AUTHORIZATIONS)), unit="percentunit")
 
 
 def locked() -> Panel:
     """Who is locked out."""
-    about = About("Lockouts", "Clients that are locked out now after repeated failures.", NoData.SIDECAR)
+    about = About("Clients locked out", "Clients that are locked out now after repeated failures.", NoData.SIDECAR)
     return number(about, Query("sum(mcp_auth_locked_clients)"), unit="none", steps=[(1, Colour.WARNING)])
 
 
 def revoked() -> Panel:
     """How many revocations there are."""
-    about = About("Revoked", "Tokens, subjects and dates before which tokens are refused.", NoData.SIDECAR)
+    about = About("Revocations", "Tokens, subjects and dates before which tokens are refused.", NoData.SIDECAR)
     return number(about, Query("max(mcp_auth_tokens_revoked)"), unit="none")
 
 
 def key_age() -> Panel:
     """How fresh the keys are."""
     about = About(
-        "Key age",
+        "Age of issuers' keys",
         "Time since the keys of the issuer whose last refresh is longest ago were fetched.",
         "No keys were fetched yet: is the issuer reachable?",
     )
@@ -79,7 +81,7 @@ def key_age() -> Panel:
 def fail_open() -> Panel:
     """How often a control was bypassed."""
     about = About(
-        "Bypassed",
+        "Bypassed controls",
         "How often the configuration let a request pass without a control, in the chosen time range.",
         "No control may be bypassed, or none was.",
         Empty.WHEN_HEALTHY,
@@ -102,13 +104,13 @@ def by_result() -> Panel:
 def by_reason() -> Panel:
     """Why authentications fail."""
     about = About(
-        "Failed authentications by reason",
+        "Auth failures by reason",
         "Authentications that failed, a second, by reason; reasons that do not occur are left out.",
         "No authentication failed in this time.",
         Empty.WHEN_HEALTHY,
     )
-    failed = f"sum by (reason) ({rate(REFUSED)})"
-    return stack(about, Query(f"{failed} > 0", "{{reason}}"), unit="ops", legends=REFUSALS).sized(8)
+    query = Query(occurring(REFUSED, "reason"), "{{reason}}")
+    return stack(about, query, unit="ops", legends=REFUSALS).sized(8)
 
 
 def authorization_results() -> Panel:
@@ -127,14 +129,14 @@ def by_role() -> Panel:
         "Requests that were allowed, a second, by the role that allowed them.",
         NoData.SIDECAR,
     )
-    query = Query(f"sum by (role) ({rate(ALLOWED)}) > 0", "{{role}}")
+    query = Query(occurring(ALLOWED, "role"), "{{role}}")
     return stack(about, query, unit="ops").sized(8)
 
 
 def denials() -> Panel:
     """Who is denied what for."""
     about = About(
-        "Denied authorizations by role",
+        "Denials by role",
         "Requests of known callers that were denied in the chosen time range, by the caller's role and the reason.",
         NOTHING_DENIED,
         Empty.WHEN_HEALTHY,
@@ -156,7 +158,7 @@ def shadow_denials() -> Panel:
 def _by_role_and_reason(about: About, counter: str) -> Panel:
     """A table, because no colours tell apart what two names make together."""
     counted = f"sum by (role, reason) (round(increase({counter}[$__range]))) > 0"
-    columns = [Column("role", "Role"), Column("reason", "Reason"), Column("Value", "Requests", unit="none", width=90)]
+    columns = [Column("role", "Role"), Column("reason", "Reason"), Column("Value", "Requests", unit="none", width=100)]
     return rows(about, columns, Query(counted), sort_by="Requests")
 
 
@@ -174,9 +176,7 @@ def hidden() -> Panel:
 
 def lockouts() -> Panel:
     """When clients were locked out."""
-    about = About(
-        "Clients locked out over time", "Clients that are locked out, and new lockouts a minute.", NoData.SIDECAR
-    )
+    about = About("Lockouts over time", "Clients that are locked out, and new lockouts a minute.", NoData.SIDECAR)
     queries = [
         Query("sum(mcp_auth_locked_clients)", "locked out"),
         Query(f"60 * sum({rate('mcp_auth_lockouts_total')})", "new a minute"),
@@ -212,7 +212,7 @@ def decision_latency() -> Panel:
 def latency_by_mode() -> Panel:
     """Whether forward-auth or proxy is slower."""
     about = About(
-        "Decision latency by mode, 95th percentile",
+        "Latency by mode, p95",
         "Time under which 95 % of the decisions of a mode stay.",
         NoData.SIDECAR,
     )
@@ -226,7 +226,7 @@ def decision_heat() -> Panel:
     about = About(
         "Decision latency spread", "Decisions by the time they took: the stronger a cell, the more.", NoData.SIDECAR
     )
-    return heat(about, Query(f"sum by (le) ({rate(f'{DECISION}_bucket')})", "{{le}}"), unit="s").sized(8)
+    return heat(about, Query(f"sum by (le) ({rate(f'{DECISION}_bucket')})", "{{le}}"), unit="s", counted="ops").sized(8)
 
 
 def cache() -> Panel:

@@ -45,7 +45,7 @@ def _title(name: str) -> str:
 def achieved(name: str, objective: Objective) -> Panel:
     """How much was good."""
     about = About(
-        "Good, this range",
+        "Good, in range",
         f"{_title(name)}: share of good events in the chosen time range. Promised: {objective.objective:.4g} of all "
         f"within {BUDGET_WINDOW}, which a short range can miss without harm: the budget beside it is the judge.",
         NO_EVENTS,
@@ -58,7 +58,7 @@ def achieved(name: str, objective: Objective) -> Panel:
 def budget_left(name: str, objective: Objective) -> Panel:
     """How much may still go wrong."""
     about = About(
-        f"Budget left, {BUDGET_WINDOW}",
+        f"Budget, {BUDGET_WINDOW}",
         f"{_title(name)}: share of the errors allowed in {BUDGET_WINDOW} that have not happened; below 0 the "
         "promise is broken. Days before the first measurement count as good.",
         NO_EVENTS,

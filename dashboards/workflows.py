@@ -6,7 +6,7 @@ from dashboards.board import Board, Row
 from dashboards.conventions import Colour, NoData
 from dashboards.limits import Limits
 from dashboards.panels import About, Empty, Panel, bars, heat, lines, number, stack, timeline
-from dashboards.queries import Query, narrowed, percentile, percentiles, rate
+from dashboards.queries import Query, narrowed, occurring, percentile, percentiles, rate
 
 CHOSEN = 'workflow=~"$workflow"'
 NO_RUN = "No run has ended within the alert's window."
@@ -49,7 +49,7 @@ def lowest_success(limits: Limits) -> Panel:
     """The worst workflow, as the alert sees it."""
     limit = limits.of("workflow_failure", matchers=CHOSEN)
     about = About(
-        "Runs OK",
+        "Workflow runs OK",
         "Share of ended runs that completed, of the worst workflow, over the window of the alert WorkflowFailure. "
         "Runs that people cancelled or rejected do not count.",
         NO_RUN,
@@ -60,13 +60,15 @@ def lowest_success(limits: Limits) -> Panel:
 
 def in_progress() -> Panel:
     """How much is under way."""
-    about = About("Running", "Runs of the chosen workflows that are under way, in any phase.", NoData.WORKFLOWS)
+    about = About("Runs under way", "Runs of the chosen workflows that are under way, in any phase.", NoData.WORKFLOWS)
     return number(about, Query(f"sum(mcp_workflow_runs_in_progress{{{CHOSEN}}})"), unit="none")
 
 
 def queued(limits: Limits) -> Panel:
     """How much waits to start."""
-    about = About("Queue", "Runs that wait to start, in the longest queue of the chosen workflows.", NoData.WORKFLOWS)
+    about = About(
+        "Runs in the queue", "Runs that wait to start, in the longest queue of the chosen workflows.", NoData.WORKFLOWS
+    )
     return number(
         about,
         Query(f"max(mcp_workflow_queue_depth{{{CHOSEN}}})"),
@@ -77,7 +79,7 @@ def queued(limits: Limits) -> Panel:
 
 def oldest_queued(limits: Limits) -> Panel:
     """How long the oldest has waited to start."""
-    about = About("Queue age", "How long the oldest run in the queue has waited.", NoData.WORKFLOWS)
+    about = About("Oldest in the queue", "How long the oldest run in the queue has waited.", NoData.WORKFLOWS)
     return number(
         about,
         Query(f"max(mcp_workflow_queue_oldest_seconds{{{CHOSEN}}})"),
@@ -88,14 +90,16 @@ def oldest_queued(limits: Limits) -> Panel:
 
 def waiting() -> Panel:
     """How much waits for people."""
-    about = About("Waiting", "Runs that wait for an approval, feedback or a clarification.", NoData.WORKFLOWS)
+    about = About(
+        "Waiting for a person", "Runs that wait for an approval, feedback or a clarification.", NoData.WORKFLOWS
+    )
     return number(about, Query(f"sum(mcp_workflow_human_pending{{{CHOSEN}}})"), unit="none")
 
 
 def last_success(limits: Limits) -> Panel:
     """When something last went well."""
     about = About(
-        "Last OK",
+        "Since the last success",
         "Time since a run completed, of the chosen workflow that waits longest; never completed ones left out.",
         "No run has completed since the engine started.",
     )
@@ -116,7 +120,7 @@ def success(limits: Limits) -> Panel:
 
 def runs() -> Panel:
     """How runs end."""
-    about = About("Workflow runs by outcome", "Runs that ended, a minute, by how they ended.", NoData.WORKFLOWS)
+    about = About("Runs by outcome", "Runs that ended, a minute, by how they ended.", NoData.WORKFLOWS)
     query = Query(f"60 * sum by (outcome) ({rate(narrowed('mcp_workflow_runs_total', CHOSEN))})", "{{outcome}}")
     return stack(about, query, unit="opm", legends=tuple(RunOutcome)).sized(8)
 
@@ -132,7 +136,12 @@ def run_heat() -> Panel:
     about = About(
         "Run duration spread", "Ended runs by the time they took: the stronger a cell, the more.", NoData.WORKFLOWS
     )
-    return heat(about, Query(f"sum by (le) ({rate(f'{RUN_DURATION}_bucket{{{CHOSEN}}}')})", "{{le}}"), unit="s")
+    return heat(
+        about,
+        Query(f"60 * sum by (le) ({rate(f'{RUN_DURATION}_bucket{{{CHOSEN}}}')})", "{{le}}"),
+        unit="s",
+        counted="opm",
+    )
 
 
 def funnel() -> Panel:
@@ -156,15 +165,13 @@ def step_failures() -> Panel:
         "No step failed in this time.",
         Empty.WHEN_HEALTHY,
     )
-    failures = f"60 * sum by (step) ({rate(f'mcp_workflow_step_failures_total{{{CHOSEN}}}')})"
-    return stack(about, Query(f"{failures} > 0", "{{step}}"), unit="opm", are_bad=True).sized(8)
+    failures = f"60 * {occurring(narrowed('mcp_workflow_step_failures_total', CHOSEN), 'step')}"
+    return stack(about, Query(failures, "{{step}}"), unit="opm", are_bad=True).sized(8)
 
 
 def step_durations() -> Panel:
     """Which steps take long."""
-    about = About(
-        "Step duration, 95th percentile", "Time under which 95 % of the endings of a step stay.", NoData.WORKFLOWS
-    )
+    about = About("Step duration, p95", "Time under which 95 % of the endings of a step stay.", NoData.WORKFLOWS)
     return lines(about, Query(percentile(0.95, STEP_DURATION, CHOSEN, ["step"]), "{{step}}"), unit="s").sized(8)
 
 
@@ -182,13 +189,13 @@ def iteration_heat() -> Panel:
     about = About(
         "Iterations spread", "Ended runs by the rounds they needed: the stronger a cell, the more.", NoData.WORKFLOWS
     )
-    query = Query(f"sum by (le) ({rate(f'mcp_workflow_iterations_bucket{{{CHOSEN}}}')})", "{{le}}")
-    return heat(about, query, unit="none").sized(8)
+    query = Query(f"60 * sum by (le) ({rate(f'mcp_workflow_iterations_bucket{{{CHOSEN}}}')})", "{{le}}")
+    return heat(about, query, unit="none", counted="opm").sized(8)
 
 
 def phases() -> Panel:
     """Where runs are."""
-    about = About("Runs in progress by phase", "Runs under way, by the phase they are in.", NoData.WORKFLOWS)
+    about = About("Runs by phase", "Runs under way, by the phase they are in.", NoData.WORKFLOWS)
     query = Query(f"sum by (phase) (mcp_workflow_runs_in_progress{{{CHOSEN}}})", "{{phase}}")
     return stack(about, query, unit="none").sized(8)
 
@@ -208,9 +215,7 @@ def waits() -> Panel:
 
 def queue(limits: Limits) -> Panel:
     """How the queue moves."""
-    about = About(
-        "Longest wait to start by workflow", "How long the oldest run in each queue has waited.", NoData.WORKFLOWS
-    )
+    about = About("Longest wait to start", "How long the oldest run in each queue has waited.", NoData.WORKFLOWS)
     query = Query(f"max by (workflow) (mcp_workflow_queue_oldest_seconds{{{CHOSEN}}})", "{{workflow}}")
     return lines(about, query, unit="s", limit=limits.find("workflow_queue_waiting")).sized(8)
 
@@ -218,7 +223,7 @@ def queue(limits: Limits) -> Panel:
 def human_waits() -> Panel:
     """How long people let runs wait."""
     about = About(
-        "Longest wait for a person", "How long the oldest run has waited for a person, by what for.", NoData.WORKFLOWS
+        "Longest wait for people", "How long the oldest run has waited for a person, by what for.", NoData.WORKFLOWS
     )
     query = Query(f"max by (kind) (mcp_workflow_human_oldest_wait_seconds{{{CHOSEN}}})", "{{kind}}")
     return lines(about, query, unit="s", legends=tuple(HumanKind)).sized(8)

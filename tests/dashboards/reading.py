@@ -64,7 +64,7 @@ class Selector(NamedTuple):
 
 
 class Grouping(NamedTuple):
-    """Labels that an aggregation keeps, of these metrics or made by label_replace."""
+    """Labels that an aggregation keeps, of these metrics or made by label_replace and label_join."""
 
     labels: tuple[str, ...]
     metrics: frozenset[str]
@@ -113,7 +113,7 @@ def _groupings(node: Any) -> Iterator[Grouping]:
 
 
 def _made(node: Any) -> Iterator[str]:
-    if isinstance(node, promql_parser.Call) and node.func.name == "label_replace":
+    if isinstance(node, promql_parser.Call) and node.func.name in ("label_replace", "label_join"):
         yield node.args[1].val
     for child in _children(node):
         yield from _made(child)

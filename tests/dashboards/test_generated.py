@@ -61,7 +61,7 @@ def test_a_moved_threshold_moves_on_every_dashboard(tmp_path: Path) -> None:
         shown = next(
             panel
             for panel in json.loads(written[tmp_path / f"{name}.json"])["panels"]
-            if panel["title"] == "Auth fails"
+            if panel["title"] == "Failed authentications"
         )
         assert shown["fieldConfig"]["defaults"]["thresholds"]["steps"][1] == {"color": "dark-red", "value": 41.0}
 
@@ -137,10 +137,13 @@ def test_every_filter_filters_something(name: str) -> None:
 
 
 def test_graphs_end_their_legends_in_values() -> None:
+    """In the greatest where series end with what they tell of: their last value would look like one of now."""
+    ending = {"Alerts by severity", "Messages by channel", "Escalations"}
     for name in NAMES:
         for panel in panels(name):
             if panel["type"] == "timeseries":
-                assert panel["options"]["legend"]["calcs"] == ["lastNotNull"], panel["title"]
+                wanted = "max" if panel["title"] in ending else "lastNotNull"
+                assert panel["options"]["legend"]["calcs"] == [wanted], panel["title"]
 
 
 def test_alerts_lead_to_dashboards_panels_and_variables_that_exist() -> None:
@@ -158,7 +161,7 @@ def test_links_lead_to_dashboards_and_variables_that_exist() -> None:
         for panel in panels(name)
         for override in panel["fieldConfig"].get("overrides", [])
         for each in override["properties"]
-        if each["id"] == "links"
+        if each["id"] == "links" and override["matcher"]["options"] != "Alert"
         for link in each["value"]
     ]
 
@@ -186,6 +189,12 @@ def test_the_folder_and_the_data_source_are_those_that_are_provisioned() -> None
 
     assert f"folder: {FOLDER}\n" in (provisioning / "dashboards" / "dashboards.yaml").read_text()
     assert f"uid: {DATASOURCE_UID}\n" in (provisioning / "datasources" / "datasources.yaml").read_text()
+
+
+def test_every_folder_that_grafana_looks_into_is_there() -> None:
+    """A missing one is an error in its log at every start."""
+    files = (GENERATED.parent / "provisioning").glob("*/*.yaml")
+    assert {path.parent.name for path in files} == {"alerting", "dashboards", "datasources", "plugins"}
 
 
 def test_the_health_score_wears_the_colours_of_the_exporters_verdicts() -> None:

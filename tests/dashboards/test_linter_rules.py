@@ -8,11 +8,11 @@ import pytest
 from tests.dashboards.reading import NAMES, board, filled, panels, selectors, targets
 
 WINDOW_OF_AN_ALERT = {
-    "Runs OK": "shows the value that the alert judges, over the alert's window",
+    "Workflow runs OK": "shows the value that the alert judges, over the alert's window",
     "Workflow success": "shows the value that the alert judges, over the alert's window",
-    "Error rate": "shows the value that the alert judges, over the alert's window",
+    "Request error rate": "shows the value that the alert judges, over the alert's window",
     "Error rate by agent type": "shows the value that the alert judges, over the alert's window",
-    "Processor": "shows the value that the alert judges, over the alert's window",
+    "Busiest processor": "shows the value that the alert judges, over the alert's window",
 }
 FIXED_WINDOW = r"rate\([^\[]+\[(?!\$__rate_interval\])"
 UNITS = {

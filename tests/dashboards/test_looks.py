@@ -9,10 +9,10 @@ from dashboards.conventions import MEANING, TYPES
 from dashboards.panels import HEADROOM
 from tests.dashboards.reading import GENERATED, NAMES, Json, board, panels, targets
 
-LETTERS_A_COLUMN = 6.5
-"""What a column of the grid shows of a title on a screen of 1600 pixels."""
-LETTERS_NARROW = 2.75
-"""The same at 800 pixels: a number's title says all that tells it from its neighbours."""
+NARROW = 800
+"""Pixels of a narrow screen; a little below this Grafana shows one panel below the other."""
+LETTERS = {**dict.fromkeys("ijlrtf .,:'", 4.5), **dict.fromkeys("mwMW", 12.0)}
+"""Pixels of letters in titles and headings, as measured; others are 8.2 wide, capitals 9.5."""
 EVERY = [(name, panel) for name in NAMES for panel in panels(name)]
 
 
@@ -25,13 +25,66 @@ def of_type(kind: str) -> list[Json]:
     return [panel for _, panel in EVERY if panel["type"] == kind]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_titles_are_seen_whole(name: str) -> None:
-    cut = [each["title"] for each in panels(name) if len(each["title"]) > LETTERS_A_COLUMN * each["gridPos"]["w"]]
+def pixels(text: str) -> float:
+    return sum(LETTERS.get(letter, 9.5 if letter.isupper() else 8.2) for letter in text)
 
-    assert cut == []
-    numbers = [each for each in panels(name) if each["type"] == "stat"]
-    assert [each["title"] for each in numbers if len(each["title"]) > LETTERS_NARROW * each["gridPos"]["w"]] == []
+
+def columns_of(panel: Json) -> dict[str, Json]:
+    """Return the properties of a table's columns by their headings."""
+    return {
+        override["matcher"]["options"]: {each["id"]: each["value"] for each in override["properties"]}
+        for override in panel["fieldConfig"]["overrides"]
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_titles_are_seen_whole_on_a_narrow_screen(name: str) -> None:
+    """Beside the title stands the sign of the description, which takes its room first."""
+    edge, gap, sign = 16, 8, 76
+    column = (NARROW - 2 * edge - 23 * gap) / 24
+    room = {each["title"]: each["gridPos"]["w"] * (column + gap) - gap - sign for each in panels(name)}
+
+    assert [title for title, there in room.items() if pixels(title) > there] == []
+
+
+def test_headings_are_seen_whole_beside_the_arrow_of_the_column_that_sorts() -> None:
+    padding, arrow = 12, 22
+    for panel in of_type("table"):
+        sorts = {each["displayName"] for each in panel["options"].get("sortBy", [])}
+        for heading, column in columns_of(panel).items():
+            wanted = pixels(heading) + padding + arrow * (heading in sorts)
+            assert column.get("custom.width", wanted) >= wanted, (panel["title"], heading)
+
+
+def test_times_are_seen_whole() -> None:
+    longest = {"s": "13.5 mins", "dateTimeFromNow": "a few seconds ago"}
+    for column in (column for panel in of_type("table") for column in columns_of(panel).values()):
+        if text := longest.get(column.get("unit", "")):
+            assert column.get("custom.width", 999) >= pixels(text) + 12
+
+
+def test_a_column_takes_the_room_that_the_others_leave() -> None:
+    for panel in of_type("table"):
+        shown = [each for each in columns_of(panel).values() if "custom.hidden" not in each]
+        assert any("custom.width" not in each for each in shown), panel["title"]
+
+
+def test_names_stand_above_their_bars_because_beside_them_a_narrow_panel_cuts_them() -> None:
+    assert {panel["options"]["namePlacement"] for panel in of_type("bargauge")} == {"top"}
+
+
+def test_the_cells_of_a_spread_say_what_they_count() -> None:
+    assert {panel["options"]["cellValues"]["unit"] for panel in of_type("heatmap")} <= {"ops", "opm", "reqps"}
+
+
+def test_an_alert_leads_to_a_dashboard_that_there_is_also_where_no_policy_names_it() -> None:
+    for panel in (panel for panel in of_type("table") if panel["title"].startswith("What fires")):
+        columns = columns_of(panel)
+        assert columns["Alert"]["links"][0]["url"] == "/d/${__data.fields.Board}?${__url_time_range}"
+        named, other = columns["Board"]["mappings"]
+        uids = {each["text"] for each in named["options"].values()} | {other["options"]["result"]["text"]}
+        assert {f"mcp-lookout-{name}" for name in NAMES} >= uids > {"mcp-lookout-overview"}
+        assert (other["type"], other["options"]["pattern"]) == ("regex", ".*")
 
 
 def test_a_number_that_is_missing_is_a_short_word_and_never_wears_the_colour_of_health() -> None:
@@ -136,7 +189,14 @@ def test_an_axis_of_nothing_but_zeros_goes_not_up_to_100() -> None:
 def test_a_number_has_the_time_that_it_is_about_in_its_title_and_one_of_two_judges() -> None:
     for panel in (panel for panel in panels("slos") if panel["type"] == "stat"):
         judges = len(panel["fieldConfig"]["defaults"]["thresholds"]["steps"]) > 1
-        assert (panel["title"], judges) in (("Good, this range", False), ("Budget left, 30d", True))
+        assert (panel["title"], judges) in (("Good, in range", False), ("Budget, 30d", True))
+
+
+def test_what_is_over_is_not_told_as_if_it_went_on() -> None:
+    """A series that is filtered away ends, and its legend in a value of then."""
+    for target in (target for name in NAMES for target in targets(name) if target.panel["type"] == "timeseries"):
+        if target.target["expr"].endswith("> 0"):
+            assert target.panel["options"]["legend"]["calcs"] == ["max"], target.where
 
 
 def test_percentiles_of_nothing_are_nothing() -> None:

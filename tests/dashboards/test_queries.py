@@ -34,6 +34,7 @@ FIRING = [
     {"alert": "AgentDown", "expr": "mcp_agent_up == 0", "labels": {"severity": "critical", "component": "agents"}},
     {"alert": "Blip", "expr": 'count_over_time(up{job="exporter"}[1m]) < 4', "labels": {"severity": "critical"}},
     {"alert": "SecurityBreach", "expr": "vector(11)", "labels": {"severity": "critical", "component": "security"}},
+    {"alert": "Exhausted", "expr": "vector(1)", "labels": {"severity": "major", "instance": "host", "resource": "CPU"}},
 ]
 
 
@@ -151,7 +152,7 @@ async def test_where_no_rules_are_evaluated_no_panel_says_that_nothing_fires(tmp
     async with prometheus("new", tmp_path, is_broken=False, has_heartbeat=False) as started:
         [line] = await started.answer(target_of("overview", "What fires, since when, and who was told"))
         assert (line["metric"]["alertname"], line["metric"]["told"]) == ("Rules are not evaluated", "nobody")
-        for board_name, title in (("overview", "Firing"), ("secops", "Security")):
+        for board_name, title in (("overview", "Alerts that fire"), ("secops", "Security alerts")):
             assert await started.answer(target_of(board_name, title)) == []
 
 
@@ -180,10 +181,11 @@ def target_of(name: str, title: str) -> Target:
 
 async def check_counts(asked: Prometheus) -> None:
     """A count is the number of lines in the table beside it."""
-    [count] = await asked.answer(target_of("overview", "Firing"))
+    [count] = await asked.answer(target_of("overview", "Alerts that fire"))
     lines = await asked.answer(target_of("overview", "What fires, since when, and who was told"))
     assert int(count["value"][1]) == len(lines) > 1
-    [security] = await asked.answer(target_of("secops", "Security"))
+    assert {line["metric"]["subject"].strip() for line in lines} >= {"security", "host CPU"}
+    [security] = await asked.answer(target_of("secops", "Security alerts"))
     assert int(security["value"][1]) == sum(line["metric"]["alertname"] == "SecurityBreach" for line in lines)
 
 
