@@ -280,8 +280,10 @@ GRAFANA: Mapping[str, str] = {
     "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
     "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
     "GF_PLUGINS_PREINSTALL_DISABLED": "true",
+    "GF_PLUGINS_PUBLIC_KEY_RETRIEVAL_DISABLED": "true",
     "GF_NEWS_NEWS_FEED_ENABLED": "false",
     "GF_SECURITY_DISABLE_GRAVATAR": "true",
+    "GF_SECURITY_CONTENT_SECURITY_POLICY": "true",  # nor does the page tell anybody
 }
 
 
