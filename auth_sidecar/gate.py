@@ -110,7 +110,7 @@ class Gate:
                 ask.arguments = action.arguments if isinstance(action, Action) else None
                 if self.tracer:
                     stated = action.traceparent if isinstance(action, Action) else None
-                    ask.span = self.tracer.sampled(stated or ask.traceparent)
+                    ask.span = self.tracer.sampled(stated or ask.traceparent, started)
                 decision = self._authorize(ask, caller.principal, action)
         except Exception:
             decision = surprise()
@@ -124,7 +124,7 @@ class Gate:
             caller = self.authenticate(ask)
             if isinstance(caller, Caller):
                 if self.tracer:
-                    ask.span = self.tracer.sampled(ask.traceparent)
+                    ask.span = self.tracer.sampled(ask.traceparent, started)
                 decision = self._authorize(ask, caller.principal, action)
             elif self.may_be_new_key(caller):
                 return False

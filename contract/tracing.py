@@ -5,6 +5,7 @@ before anything of its span is made; ended spans go to `contract/tracing_otlp.py
 """
 
 import logging
+import math
 import os
 import random
 import re
@@ -25,6 +26,11 @@ TRACEPARENT = "traceparent"
 """The header, and the bare key of `params._meta` (MCP 2026-07-28, SEP-414), that carry the context."""
 CLOSE_SECONDS = 3.0
 """How long the end of a service may wait for its last spans to be sent."""
+TOGETHER_SECONDS = 0.001
+"""New traces that begin so close together are recorded all or none: what is done for one is then in the caches for all.
+
+Only where a thousand requests a second begin does this differ from a draw for each; the share is the same.
+"""
 REQUEST_ID = "jsonrpc.request.id"
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
@@ -111,15 +117,21 @@ class Tracer:
     def __init__(self, outlet: Outlet, sampling: Sampling) -> None:
         self.outlet = outlet
         self._follows_caller, self._bound = sampling
+        self._drawn, self._is_drawn = -math.inf, False
 
-    def sampled(self, traceparent: object = None) -> Span | None:
-        """Begin a span below the caller's; None, at hardly any cost, when it is not to be recorded."""
+    def sampled(self, traceparent: object, now: float) -> Span | None:
+        """Begin a span below the caller's; None, at hardly any cost, when it is not to be recorded.
+
+        `now` is of `time.perf_counter`.
+        """
         parent = parse(traceparent) if traceparent else None
         if parent is None:
-            lower = random.getrandbits(64)
-            if lower >= self._bound:
+            if now - self._drawn >= TOGETHER_SECONDS:
+                self._drawn, self._is_drawn = now, random.getrandbits(64) < self._bound
+            if not self._is_drawn:
                 return None
-            trace = random.getrandbits(64) << 64 | lower
+            # Below the bound, so that whoever samples by the id's lower half agrees.
+            trace = random.getrandbits(64) << 64 | random.getrandbits(64) * self._bound >> 64
         elif parent.is_sampled if self._follows_caller else parent.trace_id & _LOW_64 < self._bound:
             trace = parent.trace_id
         else:
@@ -137,8 +149,10 @@ class Tracer:
     def span(self, name: str, kind: str = "internal", **attributes: Attribute) -> Iterator[Span]:
         """Run a block in a span below the running one; attribute names have `__` for a dot."""
         above = _running.get()
-        may_be_sampled = above is None or above.is_sampled
-        span = (self.sampled(above and above.traceparent) if may_be_sampled else None) or _unsampled(above)
+        span = None
+        if above is None or above.is_sampled:
+            span = self.sampled(above and above.traceparent, time.perf_counter())
+        span = span or _unsampled(above)
         token = _running.set(span)
         try:
             yield span

@@ -9,7 +9,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Attributes, Resource
@@ -44,6 +44,9 @@ Count = Callable[[str, int], None]
 class Sender(Protocol):
     """Sends batches over one of OTLP's protocols."""
 
+    def queued(self, span: Span) -> Queued:
+        """Return what waits of a span, made where it ends; TypeError or ValueError for what cannot be sent."""
+
     def send(self, spans: Sequence[Queued]) -> Outcome:
         """Send a batch and return what became of it; never takes longer than the time that is set."""
 
@@ -62,9 +65,13 @@ class GrpcSender:
         )
         self._readable = readable
 
+    def queued(self, span: Span) -> Span:
+        """Return the span as it is: to make one of the SDK's of it costs as much as all the rest."""
+        return span
+
     def send(self, spans: Sequence[Queued]) -> Outcome:
         """Send a batch; the exporter logs why it failed."""
-        made = [self._readable(span) if isinstance(span, Span) else span for span in spans]
+        made = [self._readable(span) if isinstance(span, Span) else cast("ReadableSpan", span) for span in spans]
         return Outcome(0 if self._exporter.export(made) is SpanExportResult.SUCCESS else len(spans))
 
 
@@ -100,7 +107,13 @@ class OtlpOutlet(SpanProcessor):
 
     def send(self, span: Span) -> None:
         """Queue one of our own spans."""
-        if not self._queue.put(span):
+        try:
+            queued = self.sender.queued(span)
+        except (TypeError, ValueError):
+            logger.exception("a span cannot be encoded")
+            self._count(EXPORT_FAILED, 1)
+            return
+        if not self._queue.put(queued):
             self._count(QUEUE_FULL, 1)
 
     def on_end(self, span: ReadableSpan) -> None:

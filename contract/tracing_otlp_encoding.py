@@ -32,8 +32,8 @@ _TRACE, _SPAN, _PARENT = (
     _tag("parent_span_id", 2) + b"\x08",
 )
 """With the lengths of ids, 16 and 8 bytes."""
-_TIMES = struct.Struct("<cQcQ")
 _STARTED, _ENDED = _tag("start_time_unix_nano", 1), _tag("end_time_unix_nano", 1)
+_IDS_AND_TIMES = struct.Struct("<2s16s2s8scQcQ")
 _SPANS = _tag("spans", 2, message.ScopeSpans)
 _SCOPE_SPANS = _tag("scope_spans", 2, message.ResourceSpans)
 _RESOURCE_SPANS = _tag("resource_spans", 2, message.TracesData)
@@ -44,17 +44,22 @@ def encode(span: Span) -> bytes:
     parent = span.parent
     body = b"".join(
         (
-            _TRACE,
-            span.trace.to_bytes(16, "big"),
-            _SPAN,
-            span.span.to_bytes(8, "big"),
+            _IDS_AND_TIMES.pack(
+                _TRACE,
+                span.trace.to_bytes(16, "big"),
+                _SPAN,
+                span.span.to_bytes(8, "big"),
+                _STARTED,
+                span.started,
+                _ENDED,
+                span.ended,
+            ),
             _PARENT + parent.span_id.to_bytes(8, "big") if parent else b"",
-            _TIMES.pack(_STARTED, span.started, _ENDED, span.ended),
             _frame(span.name, span.kind, parent is not None, span.is_error),
             *map(_attribute, span.attributes, span.attributes.values()),
         )
     )
-    return _SPANS + _length(body) + body
+    return _SPANS + _length(len(body)) + body
 
 
 class Envelope:
@@ -71,13 +76,14 @@ class Envelope:
     def around(self, spans: Iterable[bytes]) -> bytes:
         """Return the whole message."""
         scope = self._scope + b"".join(spans)
-        resource = self._resource + _SCOPE_SPANS + _length(scope) + scope
-        return _RESOURCE_SPANS + _length(resource) + resource
+        resource = self._resource + _SCOPE_SPANS + _length(len(scope)) + scope
+        return _RESOURCE_SPANS + _length(len(resource)) + resource
 
 
-def _length(body: bytes) -> bytes:
+@lru_cache(maxsize=4096)
+def _length(rest: int) -> bytes:
     """Return a length as a varint: seven bits a byte, the lowest first."""
-    rest, found = len(body), bytearray()
+    found = bytearray()
     while rest > 0x7F:
         found.append(rest & 0x7F | 0x80)
         rest >>= 7

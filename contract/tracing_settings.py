@@ -19,8 +19,8 @@ ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 """One of the two turns tracing on."""
 GRPC, HTTP = "grpc", "http/protobuf"
-DEFAULT_QUEUE, DEFAULT_BATCH = 4096, 1024
-"""Spans that may wait, and that are sent at once: twice the SDK's, as each sending costs like encoding a thousand."""
+DEFAULT_QUEUE, DEFAULT_BATCH = 8192, 2048
+"""Spans that may wait, and that are sent at once: four times the SDK's, as sending costs like encoding a thousand."""
 DEFAULT_DELAY_MILLIS = 5000
 NO_LIMIT_SECONDS = 3600.0
 """What a time-out of 0 means: "a very long time", as the specification allows."""

@@ -140,13 +140,20 @@ def test_an_id_is_shown_when_it_is_an_integer_or_a_uuid(message_id: object, show
 
 def test_a_tenth_is_a_tenth_and_callers_are_followed() -> None:
     tracer = Tracer(None, Sampling(True, round(0.1 * (1 << 64))))  # type: ignore[arg-type]
-    begun = [span for span in (tracer.sampled() for _ in range(10_000)) if span]
+    begun = [span for span in (tracer.sampled(None, now) for now in range(10_000)) if span]
     assert 800 < len(begun) < 1200
     # Whoever samples by the id alone, as the SDK's TraceIdRatioBased does, takes just these too.
     assert all(span.trace % (1 << 64) < 0.1 * (1 << 64) for span in begun)
     assert len({span.trace for span in begun}) == len(begun)
-    assert all(tracer.sampled(CALLER) for _ in range(100))
-    assert not any(tracer.sampled(CALLER[:-2] + "00") for _ in range(100))
+    assert all(tracer.sampled(CALLER, now) for now in range(100))
+    assert not any(tracer.sampled(CALLER[:-2] + "00", now) for now in range(100))
+
+
+def test_what_begins_within_a_millisecond_is_recorded_together_and_the_share_stays() -> None:
+    tracer = Tracer(None, Sampling(True, 1 << 63))  # type: ignore[arg-type]
+    together = [{tracer.sampled(None, tick * 0.0011) is not None for _ in range(5)} for tick in range(1000)]
+    assert all(len(answers) == 1 for answers in together)
+    assert 400 < together.count({True}) < 600
 
 
 def test_whoever_is_called_in_a_span_that_is_not_sampled_is_told_so() -> None:

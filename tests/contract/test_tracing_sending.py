@@ -183,7 +183,7 @@ def test_spans_that_the_endpoint_rejects_are_not_counted_as_exported(monkeypatch
         spans = [Span(None, number, is_sampled=True) for number in (1, 2, 3)]
         for span in spans:
             span.kind = "server"
-        assert outlet.sender.send([span for span in spans]) == Outcome(2, "too old")
+        assert outlet.sender.send([outlet.sender.queued(span) for span in spans]) == Outcome(2, "too old")
         outlet.close(0)
 
 
@@ -226,7 +226,7 @@ def test_spans_of_libraries_and_our_own_travel_in_one_message(monkeypatch: pytes
         outlet = OtlpOutlet("agents", settings)
         made = Span(None, 7, is_sampled=True)
         made.name, made.kind = "ours", "server"
-        assert outlet.sender.send([outlet.readable(made), made]) == Outcome(0)
+        assert outlet.sender.send([outlet.readable(made), outlet.sender.queued(made)]) == Outcome(0)
         outlet.close(0)
     body = running.requests[0].partition(b"\r\n\r\n")[2]
     assert [span.name for span in decoded(body)] == ["ours", "ours"]
