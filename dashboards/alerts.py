@@ -31,7 +31,8 @@ def count(matchers: str = "") -> str:
 
 def _with_subject(alerts: str) -> str:
     """Return alerts with what each is about: its most telling label, and the resource where there is one."""
-    return f'label_join({first_label(alerts, "subject", SUBJECTS)}, "subject", " ", "subject", "resource")'
+    joined = f'label_join({first_label(alerts, "subject", SUBJECTS)}, "subject", " ", "subject", "resource")'
+    return f'label_replace({joined}, "subject", "$1", "subject", "(.*?) ?")'
 
 
 def starts(limits: Limits) -> str:

@@ -84,7 +84,8 @@ def column_properties(column: Column) -> list[models.DynamicConfigValue]:
     properties = {
         # Else an empty cell would say why the whole table could be empty.
         "noValue": NOTHING,
-        "unit": column.unit,
+        # A label is a text, also where it looks like a number: an agent called 1000 is not called "1 K".
+        "unit": column.unit or ("" if column.field.startswith("Value") else "string"),
         "mappings": _mappings(column),
         "custom.width": column.width,
         # A time is a number to Grafana, which it would push to the right, into the next column's text.

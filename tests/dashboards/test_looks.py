@@ -56,6 +56,13 @@ def test_headings_are_seen_whole_beside_the_arrow_of_the_column_that_sorts() -> 
             assert column.get("custom.width", wanted) >= wanted, (panel["title"], heading)
 
 
+def test_a_label_is_a_text_also_where_it_looks_like_a_number() -> None:
+    for panel in of_type("table"):
+        names = panel["transformations"][-1]["options"]["renameByName"].items()
+        labels = [title for field, title in names if not field.startswith("Value")]
+        assert {columns_of(panel)[title]["unit"] for title in labels} == {"string"}, panel["title"]
+
+
 def test_times_are_seen_whole() -> None:
     longest = {"s": "13.5 mins", "dateTimeFromNow": "a few seconds ago"}
     for column in (column for panel in of_type("table") for column in columns_of(panel).values()):
