@@ -166,7 +166,13 @@ def evaluation() -> Panel:
     share = "prometheus_rule_group_last_duration_seconds / prometheus_rule_group_interval_seconds"
     # Prometheus puts the file's path before the name of the group.
     named = f'label_replace({share}, "rule_group", "$1", "rule_group", ".*;(.+)")'
-    return bars(about, Query(f"topk(8, max by (rule_group) ({named}))", "{{rule_group}}"), unit="percentunit", top=1)
+    return bars(
+        about,
+        Query(f"topk(8, max by (rule_group) ({named}))", "{{rule_group}}"),
+        unit="percentunit",
+        top=1,
+        are_many=True,
+    )
 
 
 def evaluation_failures() -> Panel:

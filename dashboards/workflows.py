@@ -154,7 +154,7 @@ def funnel() -> Panel:
     query = Query(
         f"sort_desc(sum by (step) (round(increase({STEP_DURATION}_count{{{CHOSEN}}}[$__range]))))", "{{step}}"
     )
-    return bars(about, query, unit="short")
+    return bars(about, query, unit="short", are_many=True)
 
 
 def step_failures() -> Panel:
