@@ -32,9 +32,9 @@ TORN = b'[1,[true,[["mcp_a'
 async def supervised(folder: Path, idp: Idp, echo: Echo) -> AsyncIterator[Supervisor]:
     """Run a supervisor of two workers in this process."""
     config = configuration(idp.url, echo.url, workers=2, revocations_file="revoked.json")
-    started = await Supervisor(sidecars.write(folder, config), CollectorRegistry()).start(port=0, admin_port=0)
+    started = Supervisor(sidecars.write(folder, config), CollectorRegistry())
     try:
-        yield started
+        yield await started.start(port=0, admin_port=0)
     finally:
         await started.close()
     assert children(os.getpid()) == []
@@ -124,13 +124,12 @@ async def test_connections_go_to_the_others_while_a_worker_cannot_start(
 async def test_a_worker_that_keeps_a_configuration_that_all_others_gave_back_is_ended(
     tmp_path: Path, idp: Idp, echo: Echo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "START_SECONDS", 2.0)
     async with supervised(tmp_path, idp, echo) as started:
         before = started._workers[1]
         hangs, other = before.process.pid, started._workers[2].process.pid
-        os.kill(
-            hangs, signal.SIGSTOP
-        )  # it will read of the new configuration later, and that it was taken back too late
+        # It will read of the new configuration later, and that it was taken back too late.
+        os.kill(hangs, signal.SIGSTOP)
+        monkeypatch.setattr(supervisor, "START_SECONDS", 2.0)
         problems = await started.reloader.reload()
         assert [(problem.file, problem.message) for problem in problems] == [
             ("worker 1", "gives no answer: TimeoutError")
