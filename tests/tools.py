@@ -11,7 +11,8 @@ import subprocess
 import sys
 import venv
 from collections.abc import Callable
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +102,9 @@ def _complete(folder: Path, wanted: tuple[str, ...], make: Callable[[Path, tuple
 
 
 def _make(folder: Path, wanted: tuple[str, ...]) -> None:
-    venv.create(folder, with_pip=True)
-    options = ["--quiet", "--disable-pip-version-check", "--no-cache-dir"]
-    subprocess.run([str(folder / "bin" / "python"), "-m", "pip", "install", *options, *wanted], check=True)
+    venv.create(folder)
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "--quiet", "--no-cache-dir", *wanted], check=True)
 
 
 def _install(folder: Path, wanted: tuple[str, ...]) -> None:
@@ -113,13 +114,17 @@ def _install(folder: Path, wanted: tuple[str, ...]) -> None:
 
 
 def fetch_all() -> None:
-    """Fetch every program that a test asks for."""
+    """Fetch every program that a test asks for; the kinds side by side."""
+    with ThreadPoolExecutor() as pool:
+        jobs = [pool.submit(job) for job in (_fetch_programs, legacy_python, partial(proxy, "envoy"), operator_schemas)]
+    for job in jobs:
+        job.result()
+
+
+def _fetch_programs() -> None:
     if apt.mirror() is not None:
         packages.fetch(packages.PROGRAMS)
         packages.fetch(OLD_ENDS, "old")
-    legacy_python()
-    proxy("envoy")
-    operator_schemas()
 
 
 if __name__ == "__main__":
