@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from contract import tracing
 from contract.instruments import Instruments
+from contract.ports import free_port
 from contract.tracing import Parent, Tracer
 from contract.tracing_settings import Sampling
 
@@ -51,9 +52,9 @@ async def test_the_standard_variables_turn_tracing_off(off: dict[str, str]) -> N
     assert await run(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", **off) == (0, "[{}, null, false]\n")
 
 
-async def test_an_endpoint_that_is_down_ends_nothing_and_the_end_is_bounded(unused_tcp_port: int) -> None:
+async def test_an_endpoint_that_is_down_ends_nothing_and_the_end_is_bounded() -> None:
     began = time.monotonic()
-    code, out = await run(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{unused_tcp_port}")
+    code, out = await run(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_port()}")
     assert code == 0
     assert time.monotonic() - began < 8
     carrier, logged, is_imported = json.loads(out)
@@ -72,10 +73,10 @@ def make_tracer(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Tracer:
 
 
 def test_what_does_not_fit_the_queue_and_what_cannot_be_sent_is_counted(
-    monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
-    tracer = make_tracer(f"http://127.0.0.1:{unused_tcp_port}", monkeypatch)
+    tracer = make_tracer(f"http://127.0.0.1:{free_port()}", monkeypatch)
     instruments = Instruments(CollectorRegistry(), "sidecar")
     tracer.outlet.count_on(instruments)
     began = time.monotonic()

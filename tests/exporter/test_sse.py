@@ -45,10 +45,10 @@ def test_carriage_return_at_the_end_of_a_chunk_waits_for_its_line_feed() -> None
 
 
 def test_endless_line_costs_no_more_than_its_bytes() -> None:
-    parser, started = EventParser(), time.perf_counter()
+    parser, started = EventParser(), time.process_time()
     assert parser.feed(b"data: " + b"x" * 3_900_000) == []
     for _ in range(100_000):
         assert parser.feed(b"y") == []
     (data,) = parser.feed(b"\n\n")
     assert len(data) == 4_000_000
-    assert time.perf_counter() - started < 2, "copying the line for every chunk took minutes"
+    assert time.process_time() - started < 2, "copying the line for every chunk took minutes"

@@ -121,9 +121,9 @@ def test_document_larger_than_any_engine_needs_is_refused(text: bytes, why: str)
 def test_largest_document_is_read_without_delay() -> None:
     buckets = {"sum": 1, "count": 64, "buckets": {str(n): n for n in range(64)}}
     workflows = [{"name": f"w{n}", "iterations": buckets, "duration_seconds": buckets} for n in range(500)]
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(document.read(json.dumps({"version": 1, "workflows": workflows})).workflows) == 500
-    assert time.perf_counter() - started < 2, "seconds, on a machine that is busy with other tests"
+    assert time.process_time() - started < 2
 
 
 def test_problem_of_a_document_is_told_shortly() -> None:

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from auth_sidecar.app import Sidecar
+from contract.ports import free_port
 from contract.tracing import Tracer, spanning
 from demo import wire
 from deploy.prepare import prepare
@@ -215,12 +216,12 @@ async def test_forward_auth_traces_its_decision(
 
 
 async def test_prometheus_stores_the_exemplar_of_a_call(
-    start_sidecar: sidecars.Start, make_tracer: MakeTracer, receiver: Receiver, tmp_path: Path, unused_tcp_port: int
+    start_sidecar: sidecars.Start, make_tracer: MakeTracer, receiver: Receiver, tmp_path: Path
 ) -> None:
     sidecar = await start_sidecar(tracer=make_tracer("sidecar"))
     await sidecars.post(sidecar, mint(), sidecars.call("search_knowledge"))
     await receiver.until(lambda: receiver.spans)
-    config = tmp_path / "prometheus.yml"
+    config, port = tmp_path / "prometheus.yml", free_port()
     target = sidecar.admin_url.removeprefix("http://")
     config.write_text(
         "global: {scrape_interval: 1s, scrape_timeout: 1s}\n"
@@ -228,10 +229,10 @@ async def test_prometheus_stores_the_exemplar_of_a_call(
     )
     command = [
         *(str(tool("prometheus")), f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'tsdb'}"),
-        *(f"--web.listen-address=127.0.0.1:{unused_tcp_port}", "--enable-feature=exemplar-storage"),
+        *(f"--web.listen-address=127.0.0.1:{port}", "--enable-feature=exemplar-storage"),
     ]
     process = await asyncio.create_subprocess_exec(*command, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{unused_tcp_port}/api/v1/query_exemplars"
+    url = f"http://127.0.0.1:{port}/api/v1/query_exemplars"
     query = {"query": "mcp_server_operation_duration_seconds_bucket", "start": "0", "end": "9999999999"}
     try:
         async with asyncio.timeout(30), aiohttp.ClientSession() as session:
