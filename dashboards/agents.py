@@ -169,9 +169,9 @@ def probe_latency() -> Panel:
 
 def slowest(limits: Limits) -> Panel:
     """Which agents answer slowest."""
-    about = About("Slowest agents now", "The eight chosen agents whose last probe took longest.", NoData.EXPORTER)
-    query = Query(f"topk(8, max by (agent) (mcp_agent_probe_duration_seconds{{{ONE_AGENT}}}))", "{{agent}}")
-    return bars(about, query, unit="s", limit=limits.find("agent_slow"), are_many=True).sized(12)
+    about = About("Slowest agents now", "The five chosen agents whose last probe took longest.", NoData.EXPORTER)
+    query = Query(f"topk(5, max by (agent) (mcp_agent_probe_duration_seconds{{{ONE_AGENT}}}))", "{{agent}}")
+    return bars(about, query, unit="s", limit=limits.find("agent_slow")).sized(12)
 
 
 def probe_outcomes() -> Panel:

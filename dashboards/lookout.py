@@ -160,19 +160,13 @@ def evaluation() -> Panel:
     """How much of its interval each rule group needs."""
     about = About(
         "Load of rule groups",
-        "How much of its interval the last evaluation of each group took; near 1 evaluations are skipped.",
+        "How much of its interval the last evaluation of a group took, of the five busiest; near 1 rounds are skipped.",
         NoData.PROMETHEUS,
     )
     share = "prometheus_rule_group_last_duration_seconds / prometheus_rule_group_interval_seconds"
     # Prometheus puts the file's path before the name of the group.
     named = f'label_replace({share}, "rule_group", "$1", "rule_group", ".*;(.+)")'
-    return bars(
-        about,
-        Query(f"topk(8, max by (rule_group) ({named}))", "{{rule_group}}"),
-        unit="percentunit",
-        top=1,
-        are_many=True,
-    )
+    return bars(about, Query(f"topk(5, max by (rule_group) ({named}))", "{{rule_group}}"), unit="percentunit", top=1)
 
 
 def evaluation_failures() -> Panel:

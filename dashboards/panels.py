@@ -140,12 +140,8 @@ def bars(
     steps: Sequence[fields.Step] = (),
     base: str = Colour.GOOD,
     decimals: int | None = None,
-    are_many: bool = False,
 ) -> Panel:
-    """One bar a series, now; `top` is the full bar.
-
-    Of many bars Grafana makes texts too small to read; texts of a fixed size keep a full bar from looking full.
-    """
+    """One bar a series, now; `top` is the full bar. Of more than six at this height texts become too small to read."""
     steps, base = (limit.steps, limit.base) if limit else (steps, base)
     builder = _start(bargauge.Panel(), about, [], unit).min(0).with_target(_target(query, 0).instant())
     if top is not None:
@@ -156,8 +152,6 @@ def bars(
     builder.color_scheme(fields.colour_by(ColourMode.THRESHOLDS)).orientation(shapes.VizOrientation.HORIZONTAL)
     builder.display_mode(shapes.BarGaugeDisplayMode.BASIC).value_mode(shapes.BarGaugeValueMode.TEXT)
     builder.name_placement(shapes.BarGaugeNamePlacement.TOP)  # beside the bar a narrow panel cuts names
-    if are_many:
-        builder.text(common.VizTextDisplayOptions().title_size(13).value_size(16))
     builder.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     return Panel(about, builder.build(), width=8, height=9)
 

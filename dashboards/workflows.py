@@ -25,7 +25,7 @@ def board(limits: Limits) -> Board:
         rows=[
             Row(_verdict(limits)),
             Row([success(limits).sized(12), runs().sized(12), run_durations(), run_heat()], "Runs"),
-            Row([funnel(), step_failures(), step_durations()], "Steps"),
+            Row([panel.sized(8, 13) for panel in (funnel(), step_failures(), step_durations())], "Steps"),
             Row([iterations(), iteration_heat(), phases()], "Iterations and phases"),
             Row([waits(), queue(limits), human_waits()], "Queue and people"),
             Row([sources()], "Sources"),
@@ -154,7 +154,7 @@ def funnel() -> Panel:
     query = Query(
         f"sort_desc(sum by (step) (round(increase({STEP_DURATION}_count{{{CHOSEN}}}[$__range]))))", "{{step}}"
     )
-    return bars(about, query, unit="short", are_many=True)
+    return bars(about, query, unit="short")
 
 
 def step_failures() -> Panel:
@@ -166,13 +166,13 @@ def step_failures() -> Panel:
         Empty.WHEN_HEALTHY,
     )
     failures = f"60 * {occurring(narrowed('mcp_workflow_step_failures_total', CHOSEN), 'step')}"
-    return stack(about, Query(failures, "{{step}}"), unit="opm", are_bad=True).sized(8)
+    return stack(about, Query(failures, "{{step}}"), unit="opm", are_bad=True)
 
 
 def step_durations() -> Panel:
     """Which steps take long."""
     about = About("Step duration, p95", "Time under which 95 % of the endings of a step stay.", NoData.WORKFLOWS)
-    return lines(about, Query(percentile(0.95, STEP_DURATION, CHOSEN, ["step"]), "{{step}}"), unit="s").sized(8)
+    return lines(about, Query(percentile(0.95, STEP_DURATION, CHOSEN, ["step"]), "{{step}}"), unit="s")
 
 
 def iterations() -> Panel:

@@ -80,6 +80,13 @@ def test_names_stand_above_their_bars_because_beside_them_a_narrow_panel_cuts_th
     assert {panel["options"]["namePlacement"] for panel in of_type("bargauge")} == {"top"}
 
 
+def test_bars_are_few_enough_to_have_readable_names_and_values() -> None:
+    line, edge, bar = 38, 50, 48
+    for panel in of_type("bargauge"):
+        if most := re.match(r"topk\((\d+),", panel["targets"][0]["expr"]):
+            assert int(most[1]) * bar <= panel["gridPos"]["h"] * line - edge, panel["title"]
+
+
 def test_the_cells_of_a_spread_say_what_they_count() -> None:
     assert {panel["options"]["cellValues"]["unit"] for panel in of_type("heatmap")} <= {"ops", "opm", "reqps"}
 
