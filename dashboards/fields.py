@@ -93,7 +93,8 @@ def column_properties(column: Column) -> list[models.DynamicConfigValue]:
         "links": [{"title": f"Open {column.title.lower()}", "url": column.link}] if column.link else [],
         "custom.cellOptions": {"type": "color-background", "mode": "basic"} if column.colours else {},
         "custom.wrapText": column.wraps,
-        "custom.hidden": column.is_hidden,
+        "custom.hidden": column.is_hidden,  # as releases before 12.2 call it, and later ones:
+        "custom.hideFrom.viz": column.is_hidden,
     }
     return [models.DynamicConfigValue(name, value) for name, value in properties.items() if value]
 
