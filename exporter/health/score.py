@@ -231,7 +231,8 @@ def _check(name: str, check: Check, result: float | str) -> Part:
     if isinstance(result, str):
         return Part(name, None, result)
     share = (result - check.bad) / (check.good - check.bad)
-    return Part(name, 100 * min(max(share, 0.0), 1.0), shown(result, check.unit))
+    # 0.0 comes first: a share of -0.0 equals it, and max keeps the first of equals.
+    return Part(name, 100 * min(max(0.0, share), 1.0), shown(result, check.unit))
 
 
 def shown(value: float, unit: str) -> str:

@@ -101,6 +101,16 @@ def test_check_runs_from_good_to_bad_in_a_line(check: Check, value: float, expec
     assert component.score == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("check", "value"), [(RATIO, 1.0), (RATIO, 1.0 + 2**-52), (COUNT, 10), (FALLING, 0), (FALLING, -1)]
+)
+def test_score_of_the_worst_is_zero_and_never_minus_zero(check: Check, value: float) -> None:
+    component = score.checks(HealthComponent.INFRASTRUCTURE, {"cpu": (check, value)})
+    health = score.combine([component], {})
+    found = [component.score, component.parts[0].score, health.score]
+    assert [str(points) for points in found] == ["0.0", "0.0", "0.0"]
+
+
 def test_worst_check_decides_and_unknown_ones_are_shown() -> None:
     results: dict[str, tuple[Check, float | str]] = {
         "cpu": (RATIO, 0.5),
