@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from contract import log, tracing_settings
-from contract.vocabulary import Escalation, Severity
+from contract.vocabulary import AuditEvent, Escalation, Severity
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,6 +52,15 @@ def test_the_collector_reads_what_services_and_sidecar_write() -> None:
     assert mounted["/var/lib/lookout/audit"] == "audit"
     assert SERVICES["otel-collector"]["user"] == SERVICES["sidecar"]["user"]
     assert log.FOLDER_VARIABLE == "LOOKOUT_LOG_FOLDER"
+
+
+def test_every_event_of_the_audit_log_has_a_level() -> None:
+    parser = COLLECTOR["receivers"]["file_log/audit"]["operators"][0]
+    assert (parser["type"], parser["severity"]["parse_from"]) == ("json_parser", "attributes.event")
+    mapping = parser["severity"]["mapping"]
+    assert sorted(event for events in mapping.values() for event in events) == sorted(AuditEvent)
+    for level, results in (("warn", ("failure", "deny")), ("error", ("error",))):
+        assert set(mapping[level]) == {event for event in AuditEvent if event.endswith(results)}
 
 
 @pytest.mark.parametrize("name", OURS)
