@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import yaml
 
 from contract.pages import layout
 from contract.vocabulary import ProbeOutcome
@@ -19,6 +20,11 @@ from tests.exporter.servers import until
 from tests.exporter.test_app import settled
 from tests.exporter.test_observations import alert
 
+GROUPS = [
+    group
+    for file in sorted(Path("rules/generated").glob("*.yaml"))
+    for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]
+]
 NASTY = "<script>alert(1)</script>\"'&"
 
 
@@ -202,6 +208,19 @@ async def test_every_runbook_is_a_page(whole: Running) -> None:
         page = await whole.text(f"/runbooks/{name}")
         assert runbooks.title(Path(f"docs/runbooks/{name}.md")) in page
         Page(page)
+
+
+async def test_every_alert_leads_to_a_runbook_that_leads_to_the_dashboard_of_this_installation(
+    tmp_path: Path, around: World
+) -> None:
+    config = around.config(links={"Grafana": "https://grafana.example/d/mcp-lookout-overview"})
+    rules = [rule for group in GROUPS for rule in group["rules"] if "alert" in rule]
+    assert rules
+    async with running(tmp_path / "exporter.yaml", config) as started:
+        for rule in rules:
+            board = re.sub("[?&]var-.*", "", rule["annotations"]["dashboard_url"])
+            page = await started.text(rule["annotations"]["runbook_url"].removeprefix("http://localhost:9820"))
+            assert board.replace("http://localhost:3000", "https://grafana.example") in Page(page).links
 
 
 async def test_list_of_runbooks_tells_severity_and_meaning_by_group(whole: Running) -> None:

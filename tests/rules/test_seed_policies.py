@@ -1,5 +1,7 @@
 """The five policies that the seeds demand: their numbers stand here a second time, so that a change is noticed."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ from rules import pack
 
 PACK = pack.read(Path("rules/policies"))
 GENERATED = Path("rules/generated")
+BOARDS = [json.loads(file.read_text()) for file in Path("dashboards/generated").glob("*.json")]
+TITLES = {board["uid"]: board["title"] for board in BOARDS}
 
 SEEDS = {
     "agent_down": ("critical", ("slack", "email", "pagerduty"), "immediate", "2m"),
@@ -97,6 +101,9 @@ def test_every_policy_has_a_runbook_page_with_all_its_parts(policy: Any) -> None
     terms = policy.terms
     assert f"**Severity** {terms.severity} · **Escalation** {terms.escalation} · " in page
     assert f" · **Policy** `{policy.name}` in `{policy.file}`" in page
+    board = rule_of(policy.name)["annotations"]["dashboard_url"]
+    of_no_subject = re.sub("[?&]var-.*", "", board)
+    assert f" · **Dashboard** [{TITLES[terms.dashboard.uid]}]({of_no_subject})\n" in page
     parts = [line[3:] for line in page.splitlines() if line.startswith("## ")]
     assert parts == ["Meaning", "Impact", "Diagnosis", "Mitigation", "Escalation"]
 
