@@ -46,7 +46,9 @@ def story(fault: Fault) -> str:
     lines.append(f"  channels  {', '.join(expected.channels)}")
     lines.append(f"  incident  http://localhost:{options.port('incident_desk')}, where it is acknowledged")
     lines.append(f"  messages  http://localhost:{options.port('sink')}{pages}")
-    lines.append(f"  end it    make demo-heal FAULT={fault}")
+    lines.append(
+        f"  end it    make demo-heal FAULT={fault}; so does a new start of the demo, by `make up` after a change"
+    )
     return "\n".join(lines)
 
 

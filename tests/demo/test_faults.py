@@ -21,7 +21,7 @@ from demo.agents.__main__ import DOWN_AGENT, FAIL_EVERY, SLOW_AGENT, SLOW_SECOND
 from demo.agents.conduct import Conduct
 from demo.agents.fleet import Agent, build, names
 from demo.faults.__main__ import Refused, ask, ending, listing, story
-from demo.faults.bad_tokens import Intruder
+from demo.faults.bad_tokens import INTERVAL_SECONDS, LEEWAY_SECONDS, Intruder
 from demo.faults.catalogue import EXPECTATIONS, GROUPING, Fault, about
 from demo.faults.control import control_app
 from demo.faults.effects import Burners, Faults
@@ -245,6 +245,17 @@ def test_every_fault_tells_its_story(fault: Fault) -> None:
     assert EXPECTATIONS[fault].alert in told
     assert f"about {about(EXPECTATIONS[fault].message_seconds)} after the break" in told
     assert f"http://localhost:{options.port('incident_desk')}, where it is acknowledged" in told
+
+
+@pytest.mark.parametrize("fault", list(Fault))
+def test_every_fault_tells_that_a_new_start_ends_it(fault: Fault) -> None:
+    assert "so does a new start of the demo" in story(fault)
+
+
+def test_the_intruders_first_expired_token_comes_when_the_story_says() -> None:
+    a_round_of_six_kinds = 6 * INTERVAL_SECONDS
+    first = about(LEEWAY_SECONDS + a_round_of_six_kinds)
+    assert f"reason expired after {first}" in story(Fault.BAD_TOKENS)
 
 
 def test_times_are_told_as_people_say_them() -> None:
