@@ -29,6 +29,7 @@ NEXT = (
     ("make demo-heal", "mend it; resolved messages follow"),
     ("make down", "stop everything"),
 )
+FIRST = "Alert rules are evaluated for the first time within a minute of a start; dashboards say so until then."
 
 
 def summary(without: frozenset[str] = frozenset(), environ: Mapping[str, str] = os.environ) -> str:
@@ -36,7 +37,7 @@ def summary(without: frozenset[str] = frozenset(), environ: Mapping[str, str] = 
     pages = [(title, name, path) for title, name, path in PAGES if name not in without]
     lines = [f"  {title:<32} http://localhost:{port(name, environ)}{path}" for title, name, path in pages]
     steps = [f"  {command:<35} {what}" for command, what in NEXT]
-    return "\n".join(["", "Everything is up:", *lines, "", "What to try next:", *steps])
+    return "\n".join(["", "Everything is up:", *lines, "", FIRST, "", "What to try next:", *steps])
 
 
 if __name__ == "__main__":

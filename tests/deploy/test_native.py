@@ -63,6 +63,7 @@ def test_summary_names_every_page_and_the_next_steps() -> None:
     assert all(f"http://localhost:{ENDPOINTS[name].port}{path}" in text for _, name, path in PAGES)
     assert "make demo-break FAULT=agent-down" in text
     assert "make down" in text
+    assert "evaluated for the first time within a minute" in text
 
 
 def test_summary_follows_moved_ports() -> None:
