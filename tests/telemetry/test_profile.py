@@ -54,6 +54,17 @@ def test_the_collector_reads_what_services_and_sidecar_write() -> None:
     assert log.FOLDER_VARIABLE == "LOOKOUT_LOG_FOLDER"
 
 
+def test_the_guide_to_running_without_docker_changes_what_is_there() -> None:
+    guide = (ROOT / "docs/telemetry.md").read_text(encoding="utf-8")
+    bullets = re.findall(r"^\* `(\w+\.yaml)`: (.+(?:\n  .+)*)", guide, re.MULTILINE)
+    assert [name for name, _ in bullets] == ["collector.yaml", "tempo.yaml", "loki.yaml"]
+    for name, text in bullets:
+        changed = re.findall(r"`([^`]+)`\s+becomes", text) + re.findall(r"`(/loki)` a folder", text)
+        file = (ROOT / "telemetry" / name).read_text(encoding="utf-8")
+        assert changed
+        assert [old for old in changed if old not in file] == []
+
+
 def test_every_event_of_the_audit_log_has_a_level() -> None:
     parser = COLLECTOR["receivers"]["file_log/audit"]["operators"][0]
     assert (parser["type"], parser["severity"]["parse_from"]) == ("json_parser", "attributes.event")
@@ -122,6 +133,22 @@ def test_a_latency_leads_to_its_trace_a_trace_to_its_lines_and_a_line_back() -> 
     for name, source in (("tempo", TEMPO), ("loki", LOKI)):
         assert SOURCES[name]["url"] == f"http://{name}:{source['server']['http_listen_port']}"
     assert all(source["editable"] is False for source in SOURCES.values())
+
+
+def test_the_guide_names_every_panel_that_shows_exemplars() -> None:
+    guide = " ".join((ROOT / "docs/telemetry.md").read_text(encoding="utf-8").split())
+    named = {
+        (panel, board)
+        for panel, boards in re.findall(r'"([\w ]+)" \(([\w ,]+)\)', guide)
+        for board in boards.split(", ")
+    }
+    boards = [read(str(file.relative_to(ROOT))) for file in (ROOT / "dashboards/generated").glob("*.json")]
+    assert named == {
+        (panel["title"], board["title"])
+        for board in boards
+        for panel in board["panels"]
+        if any(target.get("exemplar") for target in panel.get("targets", ()))
+    }
 
 
 def test_exemplars_are_stored_by_the_prometheus_of_both_ways_of_running() -> None:
