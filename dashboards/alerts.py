@@ -1,4 +1,6 @@
-"""Panels about alerts: what fires, since when, and who was told."""
+"""Panels about alerts: what fires, since when, and who is told."""
+
+from collections.abc import Iterable, Mapping, Sequence
 
 from dashboards.conventions import MEANING, Colour, NoData
 from dashboards.fields import NOTHING, SORTED, Column
@@ -9,6 +11,8 @@ from dashboards.queries import FIRING, HEARTBEAT, RULES_ARE_EVALUATED, SUBJECTS,
 SEVERITIES = ("critical", "major", "minor", "info")
 COLOURS = {**{word: MEANING[word] for word in SEVERITIES}, "unknown": Colour.UNKNOWN}
 NOBODY = "nobody"
+EVERY = "all"
+"""Stands in a query for the value of a variable that chooses everything, which Grafana would fill in there."""
 LINE = "severity, alertname, subject"
 """Labels of which each combination is one alert to a reader: one line of the table, one in the counts."""
 
@@ -53,27 +57,51 @@ def firing_list(limits: Limits) -> Panel:
         "No alert fires.",
         Empty.WHEN_HEALTHY,
     )
-    firing = _with_subject(starts(limits))
+    filters = limits.filters()
+    firing = _with_filters(_with_subject(starts(limits)), filters)
     for column in ("told", "board"):
         firing = f'label_replace({firing}, "{column}", "$1", "alertname", "(.+)")'
-    query = Query(f"1000 * max by ({LINE}, told, board) ({firing}) or {_silence_means_nothing()}")
+    kept = ", ".join([LINE, "told", "board", *map(_filter, filters)])
+    query = Query(f"1000 * max by ({kept}) ({firing}) or {_silence_means_nothing(filters)}")
     channels = {**limits.channels(), NOBODY: NOBODY}
     columns = [
         Column("severity", "Severity", colours=COLOURS, width=SORTED),
-        Column("alertname", "Alert", width=165, link="/d/${__data.fields.Board}?${__url_time_range}"),
+        Column("alertname", "Alert", width=165, link=_address(filters)),
         Column("subject", "About", width=160),
         Column("Value", "Since", unit="dateTimeFromNow", texts={"0": NOTHING}, width=148),
         Column("told", "Told", texts=channels, otherwise="no policy says", wraps=True),
         Column("board", "Board", texts=limits.boards(), otherwise=OVERVIEW, is_hidden=True),
+        *(Column(_filter(label), _filter(label), texts={EVERY: "$__all"}, is_hidden=True) for label in filters),
     ]
     # By the alphabet critical comes first, minor last.
     return rows(about, columns, query, sort_by="Severity", descending=False)
 
 
-def _silence_means_nothing() -> str:
+def _with_filters(alerts: str, filters: Mapping[str, Sequence[str]]) -> str:
+    """Return alerts with what their dashboard is narrowed to: all, where the policy or the alert names nothing."""
+    for label, names in filters.items():
+        chosen = _filter(label)
+        all_of_it = f'label_replace({alerts}, "{chosen}", "{EVERY}", "", "")'
+        named = f'label_join({all_of_it}, "named", " ", "alertname", "{label}")'
+        alerts = f'label_replace({named}, "{chosen}", "$1", "named", "(?:{"|".join(names)}) (.+)")'
+    return alerts
+
+
+def _filter(label: str) -> str:
+    return f"only_{label}"
+
+
+def _address(filters: Iterable[str]) -> str:
+    """Return where a click on an alert leads: to the same dashboard, of the same subject, as its message."""
+    chosen = "".join(f"&var-{label}=${{__data.fields.{_filter(label)}:percentencode}}" for label in filters)
+    return f"/d/${{__data.fields.Board}}?${{__url_time_range}}{chosen}"
+
+
+def _silence_means_nothing(filters: Iterable[str]) -> str:
     """Return a line that says so where no rules are evaluated: an empty table would read as good news."""
     line = f"0 * absent(max({HEARTBEAT}))"
     told = {"alertname": "Rules are not evaluated", "severity": "unknown", "subject": "Prometheus", "told": NOBODY}
+    told |= {"board": OVERVIEW, **dict.fromkeys(map(_filter, filters), EVERY)}
     for label, text in told.items():
         line = f'label_replace({line}, "{label}", "{text}", "", "")'
     return line

@@ -89,13 +89,16 @@ class Limits:
         return dict(sorted(found.items()))
 
     def boards(self) -> dict[str, str]:
-        """Return the uid of the dashboard that tells more, by alert: its own, or that of its component."""
-        return {
-            policy.alert: policy.terms.dashboard.uid
-            if policy.terms.dashboard.uid != OVERVIEW
-            else f"{UID_PREFIX}{policy.component}"
-            for policy in self.pack
-        }
+        """Return the uid of the dashboard that a message about an alert leads to, by alert."""
+        return {policy.alert: policy.terms.dashboard.uid for policy in self.pack}
+
+    def filters(self) -> dict[str, list[str]]:
+        """Return the alerts whose messages narrow the dashboard they lead to, by the label they do it by."""
+        found: dict[str, list[str]] = {}
+        for policy in self.pack:
+            for label in policy.terms.dashboard.labels:
+                found.setdefault(label, []).append(policy.alert)
+        return dict(sorted(found.items()))
 
     def channels(self) -> dict[str, str]:
         """Return who is told, by alert."""

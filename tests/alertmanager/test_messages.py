@@ -39,7 +39,7 @@ def agent_down(agent: str = "planner-2", *, ended: bool = False, started: dateti
             "summary": f"Agent {agent} (planner) is down",
             "description": f"Every probe of {agent} has failed for at least 2 minutes.",
             "runbook_url": "http://localhost:9820/runbooks/agent_down",
-            "dashboard_url": "http://localhost:3000/d/mcp-lookout-overview?var-agent_type=planner",
+            "dashboard_url": "http://localhost:3000/d/mcp-lookout-agents?var-agent_type=planner",
             "acknowledge_url": "http://localhost:9822/acknowledge",
         },
         "startsAt": started.isoformat(),
@@ -100,7 +100,7 @@ async def test_slack_message_says_what_where_since_when_and_what_to_do(tmp_path:
     }
     buttons = {action["text"]: action["url"] for action in attachment["actions"]}
     assert buttons["Runbook"] == "http://localhost:9820/runbooks/agent_down"
-    assert buttons["Dashboard"] == "http://localhost:3000/d/mcp-lookout-overview?var-agent_type=planner"
+    assert buttons["Dashboard"] == "http://localhost:3000/d/mcp-lookout-agents?var-agent_type=planner"
     assert buttons["Acknowledge"] == ACKNOWLEDGE
     assert buttons["Silence"].startswith(f"{EXTERNAL}/#/silences/new?filter=%7Balertname%3D%22AgentDown%22%2Cagent%3D")
 
@@ -144,7 +144,7 @@ async def test_email_has_html_and_text_with_all_links(tmp_path: Path, release: R
             "planner-2",
             SINCE,
             "http://localhost:9820/runbooks/agent_down",
-            "http://localhost:3000/d/mcp-lookout-overview?var-agent_type=planner",
+            "http://localhost:3000/d/mcp-lookout-agents?var-agent_type=planner",
             ACKNOWLEDGE if kind == "text/plain" else ACKNOWLEDGE.replace("&", "&amp;"),
             f"{EXTERNAL}/#/alerts?filter=",
             f"{EXTERNAL}/#/silences/new?filter=",
@@ -237,7 +237,7 @@ async def test_an_alert_without_annotations_or_severity_still_arrives(tmp_path: 
 @both_releases
 async def test_errors_of_several_agent_types_are_one_message_a_channel(tmp_path: Path, release: Release) -> None:
     kinds = ("planner", "validator", "programmer")
-    board = "http://localhost:3000/d/mcp-lookout-overview"
+    board = "http://localhost:3000/d/mcp-lookout-operations"
     alerts = [
         {
             "labels": {"alertname": "HighErrorRate", "agent_type": kind, "severity": "major", "component": "agents"},

@@ -1,14 +1,18 @@
 """What a real Grafana has shown to be ugly or wrong, each held so that it does not come back."""
 
 import re
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 from contract.vocabulary import AuditEvent, AuthReason, ProbeOutcome, Severity
+from dashboards import alerts
 from dashboards.conventions import MEANING, TYPES
 from dashboards.panels import HEADROOM
 from tests.dashboards.reading import GENERATED, NAMES, Json, board, panels, targets
 
+RULES = GENERATED.parents[1] / "rules" / "generated"
 NARROW = 800
 """Pixels of a narrow screen; a little below this Grafana shows one panel below the other."""
 LETTERS = {**dict.fromkeys("ijlrtf .,:'", 4.5), **dict.fromkeys("mwMW", 12.0)}
@@ -91,14 +95,33 @@ def test_the_cells_of_a_spread_say_what_they_count() -> None:
     assert {panel["options"]["cellValues"]["unit"] for panel in of_type("heatmap")} <= {"ops", "opm", "reqps"}
 
 
-def test_an_alert_leads_to_a_dashboard_that_there_is_also_where_no_policy_names_it() -> None:
+def test_an_alert_leads_to_the_dashboard_that_its_message_leads_to() -> None:
+    urls = {
+        rule["alert"]: urlsplit(rule["annotations"]["dashboard_url"]).path.rpartition("/")[2]
+        for file in RULES.glob("*.yaml")
+        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    }
     for panel in (panel for panel in of_type("table") if panel["title"].startswith("What fires")):
         columns = columns_of(panel)
-        assert columns["Alert"]["links"][0]["url"] == "/d/${__data.fields.Board}?${__url_time_range}"
+        assert columns["Alert"]["links"][0]["url"].startswith("/d/${__data.fields.Board}?${__url_time_range}&")
         named, other = columns["Board"]["mappings"]
-        uids = {each["text"] for each in named["options"].values()} | {other["options"]["result"]["text"]}
-        assert {f"mcp-lookout-{name}" for name in NAMES} >= uids > {"mcp-lookout-overview"}
-        assert (other["type"], other["options"]["pattern"]) == ("regex", ".*")
+        assert {alert: each["text"] for alert, each in named["options"].items()} == urls
+        assert other["type"] == "regex"
+        assert (other["options"]["pattern"], other["options"]["result"]["text"]) == (".*", "mcp-lookout-overview")
+
+
+def test_an_alert_leads_to_its_subject_and_where_it_names_none_to_all() -> None:
+    for panel in (panel for panel in of_type("table") if panel["title"].startswith("What fires")):
+        columns = columns_of(panel)
+        url = columns["Alert"]["links"][0]["url"]
+        chosen = dict(re.findall(r"&var-(\w+)=\${__data\.fields\.(\w+):percentencode}", url))
+        assert set(chosen) == {"agent_type", "agent", "workflow", "instance"}
+        for column in (columns[heading] for heading in chosen.values()):
+            assert column["custom.hideFrom.viz"]
+            [absent] = column["mappings"]
+            assert {value: each["text"] for value, each in absent["options"].items()} == {alerts.EVERY: "$__all"}
 
 
 def test_a_number_that_is_missing_is_a_short_word_and_never_wears_the_colour_of_health() -> None:

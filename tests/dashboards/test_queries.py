@@ -185,6 +185,8 @@ async def check_counts(asked: Prometheus) -> None:
     lines = await asked.answer(target_of("overview", "What fires, since when, and who was told"))
     assert int(count["value"][1]) == len(lines) > 1
     assert {line["metric"].get("subject") for line in lines} >= {"validator-1", "security", "host CPU"}
+    narrowed = {line["metric"].get("subject"): line["metric"] for line in lines}
+    assert (narrowed["validator-1"]["only_agent"], narrowed["security"]["only_agent"]) == ("validator-1", "all")
     [security] = await asked.answer(target_of("secops", "Security alerts"))
     assert int(security["value"][1]) == sum(line["metric"]["alertname"] == "SecurityBreach" for line in lines)
 
