@@ -48,12 +48,13 @@ def starts(limits: Limits) -> str:
 
 
 def firing_list(limits: Limits) -> Panel:
-    """Which alerts fire, about what, since when, and who was told."""
+    """Which alerts fire, about what, since when, and who is told."""
     about = About(
-        "What fires, since when, and who was told",
+        "What fires, since when, and who is told",
         "Firing alerts, one a line. Since: when the alert began, as its messages say; its condition was true before, "
-        "for the waiting time of its policy. Told: the channels of the policy. A click on an alert opens the dashboard "
-        "that tells more.",
+        "for the waiting time of its policy. Tells: the channels of the policy, not what they were sent: alerts are "
+        "gathered first, a silence keeps them back, a delivery may fail; “Lookout itself” and the incident desk say so. "
+        "A click on an alert opens the dashboard that tells more.",
         "No alert fires.",
         Empty.WHEN_HEALTHY,
     )
@@ -69,7 +70,7 @@ def firing_list(limits: Limits) -> Panel:
         Column("alertname", "Alert", width=165, link=_address(filters)),
         Column("subject", "About", width=160),
         Column("Value", "Since", unit="dateTimeFromNow", texts={"0": NOTHING}, width=148),
-        Column("told", "Told", texts=channels, otherwise="no policy says", wraps=True),
+        Column("told", "Tells", texts=channels, otherwise="no policy says", wraps=True),
         Column("board", "Board", texts=limits.boards(), otherwise=OVERVIEW, is_hidden=True),
         *(Column(_filter(label), _filter(label), texts={EVERY: "$__all"}, is_hidden=True) for label in filters),
     ]

@@ -60,7 +60,7 @@ def render(board: Board) -> str:
 
 
 def panel_id(board: str, title: str) -> int:
-    """Return an id that stays when panels are added or moved, because alerts link to panels."""
+    """Return an id that stays when panels are added or moved, because bookmarks and policies may name it."""
     return zlib.crc32(f"{board}/{title}".encode()) % 1_000_000 + 1
 
 

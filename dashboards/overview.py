@@ -1,4 +1,4 @@
-"""Fleet overview: is everything fine, and if not, what is it, since when, and who was told."""
+"""Fleet overview: is everything fine, and if not, what is it, since when, and who is told."""
 
 from dashboards import agents, alerts, infrastructure, operations, security, variables, workflows
 from dashboards.board import Board, Row
@@ -25,7 +25,7 @@ def board(limits: Limits) -> Board:
     return Board(
         name="overview",
         title="Fleet overview",
-        description="Is everything fine? If not: which agent or workflow, since when, and who was told.",
+        description="Is everything fine? If not: which agent or workflow, since when, and who is told.",
         filters=[variables.agent_type(), variables.workflow()],
         rows=[
             Row([*verdict, alerts.firing_list(limits)]),

@@ -48,7 +48,7 @@ def test_eight_or_fewer_queries_above_the_first_heading(name: str) -> None:
 def test_the_overview_answers_above_the_fold() -> None:
     above = [panel["title"] for panel in panels("overview") if panel["gridPos"]["y"] + panel["gridPos"]["h"] <= FOLD]
 
-    for title in ("Health, 0 to 100", "What fires, since when, and who was told", "Agents not healthy"):
+    for title in ("Health, 0 to 100", "What fires, since when, and who is told", "Agents not healthy"):
         assert title in above
 
 

@@ -150,7 +150,7 @@ async def test_in_a_broken_system_every_panel_shows_data(tmp_path: Path, release
 
 async def test_where_no_rules_are_evaluated_no_panel_says_that_nothing_fires(tmp_path: Path) -> None:
     async with prometheus("new", tmp_path, is_broken=False, has_heartbeat=False) as started:
-        [line] = await started.answer(target_of("overview", "What fires, since when, and who was told"))
+        [line] = await started.answer(target_of("overview", "What fires, since when, and who is told"))
         assert (line["metric"]["alertname"], line["metric"]["told"]) == ("Rules are not evaluated", "nobody")
         for board_name, title in (("overview", "Alerts that fire"), ("secops", "Security alerts")):
             assert await started.answer(target_of(board_name, title)) == []
@@ -182,7 +182,7 @@ def target_of(name: str, title: str) -> Target:
 async def check_counts(asked: Prometheus) -> None:
     """A count is the number of lines in the table beside it."""
     [count] = await asked.answer(target_of("overview", "Alerts that fire"))
-    lines = await asked.answer(target_of("overview", "What fires, since when, and who was told"))
+    lines = await asked.answer(target_of("overview", "What fires, since when, and who is told"))
     assert int(count["value"][1]) == len(lines) > 1
     assert {line["metric"].get("subject") for line in lines} >= {"validator-1", "security", "host CPU"}
     narrowed = {line["metric"].get("subject"): line["metric"] for line in lines}
