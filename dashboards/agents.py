@@ -7,7 +7,7 @@ from dashboards.conventions import Colour, NoData, link
 from dashboards.fields import Column
 from dashboards.limits import Limits
 from dashboards.panels import About, Empty, Panel, bars, heat, lines, number, rows, stack, timeline
-from dashboards.queries import AGENTS, ONE_AGENT, Query, occurring, percentiles, rate
+from dashboards.queries import AGENTS, ONE_AGENT, OTHER_AGENTS, Query, occurring, percentiles, rate
 
 SHOWN = 60
 """Lanes that a timeline can show; more agents than that are cut, the worst stay."""
@@ -23,9 +23,9 @@ def board(limits: Limits) -> Board:
         description="Each agent: is it up, how fast, which version, which tools, healthy since when.",
         filters=[variables.agent_type(), variables.agent()],
         rows=[
-            Row([configured(), unhealthy_count(), outages(), stale(limits), versions(), drift_count(limits)]),
+            Row([configured(), unhealthy_count(ONE_AGENT), outages(), stale(limits), versions(), drift_count(limits)]),
             Row([states()], "State"),
-            Row([unhealthy_agents(), healthy_by_type()], "What is down"),
+            Row([unhealthy_agents(ONE_AGENT), healthy_by_type(ONE_AGENT)], "What is down"),
             Row([latency_heat(), probe_latency().sized(12), slowest(limits), probe_outcomes().sized(12)], "Probes"),
             Row([inventory(), drift(), eras()], "Versions and tools"),
         ],
@@ -35,20 +35,30 @@ def board(limits: Limits) -> Board:
 
 def configured() -> Panel:
     """How many agents there are."""
-    about = About(
-        "Agents configured", "Agents of the chosen types that the exporter is told to probe.", NoData.EXPORTER
-    )
-    return number(about, Query(f"sum(mcp_agents_configured{{{AGENTS}}})"), unit="none")
+    about = About("Agents configured", "Chosen agents that the exporter is told to probe.", NoData.EXPORTER)
+    return number(about, Query(_count("configured", ONE_AGENT)), unit="none")
 
 
-def unhealthy_count() -> Panel:
-    """How many agents are not healthy."""
+def _count(state: str, chosen: str, by: str = "") -> str:
+    """Return how many agents are configured or healthy; those of a type are counted, so others of it are taken off."""
+    of_types = f"sum{by} (mcp_agents_{state}{{{AGENTS}}})"
+    if chosen == AGENTS:
+        return of_types
+    others = {
+        "configured": f"count{by} (mcp_agent_last_probe_timestamp_seconds{{{OTHER_AGENTS}}})",
+        "healthy": f"sum{by} (mcp_agent_up{{{OTHER_AGENTS}}})",
+    }
+    return f"({of_types} - ({others[state]} or 0 * {of_types}))"
+
+
+def unhealthy_count(chosen: str = AGENTS) -> Panel:
+    """How many of the agents chosen by type, or one by one, are not healthy."""
     about = About(
         "Unhealthy agents",
         "Configured agents whose last probe was not healthy, agents never reached included.",
         NoData.EXPORTER,
     )
-    query = Query(f"sum(mcp_agents_configured{{{AGENTS}}}) - sum(mcp_agents_healthy{{{AGENTS}}})")
+    query = Query(f"{_count('configured', chosen)} - {_count('healthy', chosen)}")
     return number(about, query, unit="none", steps=[(1, Colour.BAD)])
 
 
@@ -105,7 +115,7 @@ def states() -> Panel:
     return timeline(about, query, {"1": ("up", Colour.GOOD), "0": ("down", Colour.BAD)})
 
 
-def unhealthy_agents() -> Panel:
+def unhealthy_agents(chosen: str = AGENTS) -> Panel:
     """Which agents are not healthy, and since when."""
     about = About(
         "Agents not healthy",
@@ -113,7 +123,7 @@ def unhealthy_agents() -> Panel:
         "Every agent is healthy.",
         Empty.WHEN_HEALTHY,
     )
-    down = f"mcp_agent_up{{{AGENTS}}} == 0"
+    down = f"mcp_agent_up{{{chosen}}} == 0"
     seen = f"mcp_agent_last_success_timestamp_seconds and on (agent_type, agent) ({down})"
     query = Query(f"1000 * max by (agent_type, agent) (({seen}) or ({down}))")
     columns = [
@@ -124,18 +134,16 @@ def unhealthy_agents() -> Panel:
     return rows(about, columns, query).sized(16, 9)
 
 
-def healthy_by_type() -> Panel:
+def healthy_by_type(chosen: str = AGENTS) -> Panel:
     """How much of each agent type is healthy."""
     about = About(
         "Healthy agents by type",
-        "Share of the configured agents of a type whose last probe was healthy.",
+        "Share of the chosen agents of a type whose last probe was healthy.",
         NoData.EXPORTER,
     )
-    healthy, all_agents = (
-        f"sum by (agent_type) (mcp_agents_{state}{{{AGENTS}}})" for state in ("healthy", "configured")
-    )
+    healthy, all_agents = (_count(state, chosen, " by (agent_type)") for state in ("healthy", "configured"))
     steps = [(0.5, Colour.WARNING), (1.0, Colour.GOOD)]
-    query = Query(f"{healthy} / {all_agents}", "{{agent_type}}")
+    query = Query(f"{healthy} / ({all_agents} > 0)", "{{agent_type}}")
     return bars(about, query, unit="percentunit", top=1, steps=steps, base=Colour.BAD)
 
 

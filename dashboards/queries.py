@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 AGENTS = 'agent_type=~"$agent_type"'
 ONE_AGENT = 'agent_type=~"$agent_type", agent=~"$agent"'
+OTHER_AGENTS = 'agent_type=~"$agent_type", agent!~"$agent"'
 FIRING = 'ALERTS{alertstate="firing", alertname!="Watchdog"}'
 HEARTBEAT = 'ALERTS{alertname="Watchdog", alertstate="firing"}'
 RULES_ARE_EVALUATED = f"on () {HEARTBEAT}"

@@ -14,7 +14,7 @@ from dashboards.overview import SCORE_STEPS
 from dashboards.queries import TRACED
 from exporter.health.score import DEGRADED_FROM, HEALTHY_FROM
 from rules import pack
-from tests.dashboards.reading import GENERATED, NAMES, board, panels
+from tests.dashboards.reading import GENERATED, NAMES, board, panels, targets
 
 LINK = r"/d/mcp-lookout-(\w+)\?var-(\w+)=\$\{__value\.raw:percentencode\}&\$\{__url_time_range\}"
 BUNDLED = {"stat", "bargauge", "timeseries", "state-timeline", "heatmap", "table", "row"}
@@ -212,3 +212,10 @@ def test_a_traced_latency_asks_for_exemplars_once_and_leads_to_log_lines() -> No
         panes = json.loads(unquote(link["url"].removeprefix("/explore?schemaVersion=1&panes=")))
         assert panes["lines"]["datasource"] == "loki"
         assert panes["lines"]["range"] == {"from": "${__from}", "to": "${__to}"}
+
+
+def test_every_number_and_table_about_agents_is_of_the_chosen_agent() -> None:
+    """Probes are counted by type alone; what is known of each agent obeys the choice."""
+    for target in targets("agents"):
+        if target.panel["type"] in ("stat", "bargauge", "table"):
+            assert re.search(r'agent[!=]~"\$agent"', target.target["expr"]), target.where
