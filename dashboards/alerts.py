@@ -53,7 +53,7 @@ def firing_list(limits: Limits) -> Panel:
         "What fires, since when, and who is told",
         "Firing alerts, one a line. Since: when the alert began, as its messages say; its condition was true before, "
         "for the waiting time of its policy. Tells: the channels of the policy, not what they were sent: alerts are "
-        "gathered first, a silence keeps them back, a delivery may fail; “Lookout itself” and the incident desk say so. "
+        "gathered first, a silence keeps them back, a delivery may fail; Lookout itself and the incident desk say so. "
         "A click on an alert opens the dashboard that tells more.",
         "No alert fires.",
         Empty.WHEN_HEALTHY,
