@@ -151,6 +151,10 @@ def test_the_guide_names_every_panel_that_shows_exemplars() -> None:
     }
 
 
+def test_grafana_asks_loki_for_alert_rules_only_where_loki_tells_them() -> None:
+    assert SOURCES["loki"]["jsonData"]["manageAlerts"] is LOKI["ruler"]["enable_api"]
+
+
 def test_exemplars_are_stored_by_the_prometheus_of_both_ways_of_running() -> None:
     assert any("exemplar-storage" in word for word in SERVICES["prometheus"]["command"])
     assert "--enable-feature=exemplar-storage" in (ROOT / "deploy/native/services.py").read_text(encoding="utf-8")
