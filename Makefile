@@ -8,6 +8,8 @@ READY := $(VENV)/.ready
 READY_TO_RUN := $(VENV)/.ready-to-run
 GENERATORS := contract rules alertmanager dashboards
 FAULT ?= agent-down
+# Most tests wait for real programs, so four workers are not too many for two cores. What PYTEST chooses runs without them.
+SIDE_BY_SIDE := --numprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 # The first interpreter of 3.11 or newer; `make PYTHON=/path/to/python3` names another.
 FIND_PYTHON = for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -52,7 +54,7 @@ demo-heal: ## Heal every fault, or only FAULT=... when it is given
 .PHONY: test
 test: $(READY) ## Run every test, real Prometheus and Alertmanager included; PYTEST="-k name" passes options on
 	@$(BIN)/python -m tests.tools
-	@$(BIN)/python -m pytest $(PYTEST)
+	@$(BIN)/python -m pytest $(or $(PYTEST),$(SIDE_BY_SIDE))
 
 .PHONY: check
 check: $(READY) ## Check format, lint, types, that generated files are fresh and configurations valid

@@ -1,10 +1,13 @@
 """Which service listens where: names, default ports, the environment variables that move them, and free ports."""
 
+import fcntl
 import os
-import secrets
 import socket
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,9 @@ ENDPOINTS: Mapping[str, Endpoint] = {
     "agents": Endpoint("agents", 9830, "LOOKOUT_AGENTS_PORT", count=12),
 }
 
+FREE = range(20000, 32768)
+"""Where free ports are looked for."""
+
 
 def port(name: str, environ: Mapping[str, str] = os.environ) -> int:
     """Return the host port of an endpoint: the environment's, else the default.
@@ -55,13 +61,24 @@ def port(name: str, environ: Mapping[str, str] = os.environ) -> int:
 
 
 def free_port(count: int = 1) -> int:
-    """Return the first of `count` ports in a row that are free now and that no client connection takes meanwhile.
+    """Return the first of `count` ports in a row that are free now, and that nobody is given or takes meanwhile.
 
     A port of the kernel's choice may be a client's in the next moment; these lie below that range (32768 and above).
+    What was given last is kept in a file, so that no process of this user is given the same until all others were.
     """
-    for _ in range(200):
-        first = secrets.choice(range(20000, 32768 - count))
-        if all(_is_free(first + offset) for offset in range(count)):
+    memory = Path(tempfile.gettempdir()) / f"lookout-ports-{os.getuid()}"
+    with os.fdopen(os.open(memory, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        first = _first_free(int(file.read() or FREE.start), count)
+        file.seek(0)
+        file.write(str(first + count))  # of five digits, as before
+    return first
+
+
+def _first_free(start: int, count: int) -> int:
+    """Return where the first row of free ports begins, searched from `start` and around."""
+    for first in chain(range(start, FREE.stop), FREE):
+        if first + count <= FREE.stop and all(_is_free(first + offset) for offset in range(count)):
             return first
     raise RuntimeError(f"no {count} free ports in a row")
 

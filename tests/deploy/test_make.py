@@ -56,6 +56,11 @@ def test_fault_is_passed_on(arguments: list[str], expected: str) -> None:
     assert expected in make("--dry-run", *arguments).stdout + "\n"
 
 
+def test_all_tests_run_side_by_side_and_chosen_ones_in_order() -> None:
+    assert "pytest --numprocesses=4 --dist=loadfile" in make("--dry-run", "test", "PYTEST=").stdout
+    assert make("--dry-run", "test", "PYTEST=-k name --pdb").stdout.endswith("pytest -k name --pdb\n")
+
+
 def test_clean_leaves_nothing_that_make_made() -> None:
     recipe = make("--dry-run", "clean", "VENV=.venv").stdout
     removed = set(recipe.splitlines()[-1].split()[2:])
