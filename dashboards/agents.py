@@ -3,7 +3,7 @@
 from contract.vocabulary import ProbeOutcome
 from dashboards import variables
 from dashboards.board import Board, Row
-from dashboards.conventions import Colour, NoData, link
+from dashboards.conventions import TROUBLE, Colour, NoData, link
 from dashboards.fields import Column
 from dashboards.limits import Limits
 from dashboards.panels import About, Empty, Panel, bars, heat, lines, number, rows, stack, timeline
@@ -112,7 +112,7 @@ def states() -> Panel:
     up = f"mcp_agent_up{{{ONE_AGENT}}}"
     worst = f"topk({SHOWN}, 1 - avg_over_time({up}[$__range] @ end()))"
     query = Query(f"max by (agent_type, agent) ({up} and on (agent_type, agent) {worst})", "{{agent}}")
-    return timeline(about, query, {"1": ("up", Colour.GOOD), "0": ("down", Colour.BAD)})
+    return timeline(about, query, {"1": ("up", Colour.GOOD), "0": ("down", Colour.BAD)}).leading_to(TROUBLE)
 
 
 def unhealthy_agents(chosen: str = AGENTS) -> Panel:
@@ -188,7 +188,7 @@ def probe_outcomes() -> Panel:
         "Probes by outcome", "Probes a second by how they ended; ok and degraded count as healthy.", NoData.EXPORTER
     )
     query = Query(occurring(f"mcp_agent_probes_total{{{AGENTS}}}", "outcome"), "{{outcome}}")
-    return stack(about, query, unit="ops", legends=tuple(ProbeOutcome)).sized(8)
+    return stack(about, query, unit="ops", legends=tuple(ProbeOutcome)).sized(8).leading_to(TROUBLE)
 
 
 def inventory() -> Panel:

@@ -21,9 +21,16 @@ def link(board: str, variable: str) -> str:
     return f"/d/{UID_PREFIX}{board}?var-{variable}=${{__value.raw:percentencode}}&${{__url_time_range}}"
 
 
-def log_lines() -> str:
-    """Return the address of all log lines and audit records of the panel's time, in Explore."""
-    query = {"refId": "A", "expr": '{service_namespace="mcp-lookout"}'}
+EVERY_LINE = '{service_namespace="mcp-lookout"}'
+TROUBLE = '{service_namespace="mcp-lookout", service_name!="audit"} | detected_level=~"warn|error|critical|fatal"'
+"""What services say that is not as it should be."""
+REFUSED_RECORDS = '{service_name="audit"} | event=~"auth_failure|auth_error"'
+"""Audit records of authentications that failed."""
+
+
+def log_lines(lines: str) -> str:
+    """Return the address of these log lines or audit records of the panel's time, in Explore."""
+    query = {"refId": "A", "expr": lines}
     panes = {"lines": {"datasource": "loki", "queries": [query], "range": {"from": "${__from}", "to": "${__to}"}}}
     encoded = quote(json.dumps(panes, separators=(",", ":")), safe="")
     for variable in ("${__from}", "${__to}"):

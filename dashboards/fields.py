@@ -52,10 +52,12 @@ def colour_by(mode: models.FieldColorModeId) -> builders.FieldColor:
 
 
 def series_colours(are_bad: bool) -> builders.FieldColor:
-    """Return how series whose names mean nothing are told apart; where each is something bad, in shades of red."""
-    if are_bad:
-        return colour_by(models.FieldColorModeId.SHADES).fixed_color(Colour.BAD.value)
-    return colour_by(models.FieldColorModeId.PALETTE_CLASSIC)
+    """Return how series whose names mean nothing are told apart: in shades of blue, of red where each is bad.
+
+    Grafana's palette begins with green and yellow, as if the first were good and the second not.
+    """
+    shaded = Colour.BAD if are_bad else Colour.NEUTRAL
+    return colour_by(models.FieldColorModeId.SHADES).fixed_color(shaded.value)
 
 
 def fixed(colour: str) -> models.DynamicConfigValue:

@@ -12,7 +12,8 @@ NONE_YET = "No such incident in this time, or no incident desk is scraped."
 TIMES = {
     "detect": "From when the condition was first seen until people were told, on average in the chosen time.",
     "acknowledge": "From when people were told until one of them acknowledged, on average over the same incidents.",
-    "resolve": "From the first start of the alert until its end, once it has not come back, on average.",
+    "resolve": "From the first start of the alert until its end, on average. Counted once the alert has stayed away "
+    "for the desk's grace, so an incident that has just ended is not in it yet.",
 }
 
 

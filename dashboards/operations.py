@@ -2,7 +2,7 @@
 
 from dashboards import variables
 from dashboards.board import Board, Row
-from dashboards.conventions import TYPES, NoData, link
+from dashboards.conventions import TROUBLE, TYPES, NoData, link
 from dashboards.fields import Column
 from dashboards.limits import Limits
 from dashboards.panels import About, Empty, Panel, heat, lines, number, rows, stack
@@ -108,7 +108,7 @@ def errors_by_type() -> Panel:
         Empty.WHEN_HEALTHY,
     )
     errors = Query(occurring(narrowed(COUNT, f"{CHOSEN}, {FAILED}"), "error_type"), "{{error_type}}")
-    return stack(about, errors, unit="reqps", legends=("tool_error", "timeout"), are_bad=True)
+    return stack(about, errors, unit="reqps", legends=("tool_error", "timeout"), are_bad=True).leading_to(TROUBLE)
 
 
 def latency() -> Panel:
@@ -187,7 +187,8 @@ def slowest_tools() -> Panel:
     """Tools from slow to fast."""
     about = About(
         "Slowest tools",
-        "Tools by the 95th percentile of their duration over the chosen time range, with their calls and failed calls.",
+        "Tools by the 95th percentile of their duration over the chosen time range, with their calls and failed calls. "
+        "Interpolated within a bucket of the histogram, one of which is from 200 to 500 ms.",
         "No tool was called in this time.",
     )
     buckets = (

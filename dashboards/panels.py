@@ -25,7 +25,7 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from dashboards import fields
-from dashboards.conventions import MEANING, TYPES, Colour, datasource, log_lines
+from dashboards.conventions import EVERY_LINE, MEANING, TYPES, Colour, datasource, log_lines
 from dashboards.limits import Limit
 from dashboards.queries import Query
 
@@ -80,6 +80,13 @@ class Panel:
     def sized(self, width: int, height: int | None = None) -> "Panel":
         """Return the same panel in another size."""
         return replace(self, width=width, height=height or self.height)
+
+    def leading_to(self, lines: str) -> "Panel":
+        """Return the same panel, a click on whose values leads to log lines of its time."""
+        link = dashboard.DashboardLink("Log lines of this time (profile telemetry)").url(log_lines(lines))
+        self.model.field_config = self.model.field_config or models.FieldConfigSource()
+        self.model.field_config.defaults.links = [link.build()]
+        return self
 
 
 class Builder(Protocol):
@@ -174,10 +181,9 @@ def lines(
     if limit:
         builder.thresholds(fields.thresholds([(limit.value, MEANING[limit.severity.value])], Colour.GOOD))
         builder.thresholds_style(common.GraphThresholdsStyleConfig().mode(shapes.GraphThresholdsStyleMode.DASHED))
-    if any(query.has_exemplars for query in queries):
-        builder.data_links([dashboard.DashboardLink("Log lines of this time (profile telemetry)").url(log_lines())])
     _finish_series(builder, unit, legends, colours)
-    return Panel(about, builder.build(), width=12, height=9)
+    panel = Panel(about, builder.build(), width=12, height=9)
+    return panel.leading_to(EVERY_LINE) if any(query.has_exemplars for query in queries) else panel
 
 
 def stack(

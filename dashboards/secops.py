@@ -100,7 +100,8 @@ def fired() -> Panel:
     """Which alerts fired, and how much of the time."""
     about = About(
         "What fired in this time",
-        "Alerts that fired in the chosen time range, of how many subjects, and for which share of the time.",
+        "Alerts that fired in the chosen time range, of how many subjects, and for which share of the time: "
+        "of the minutes that Prometheus has, which may be fewer than were chosen.",
         "No alert fired in this time.",
         Empty.WHEN_HEALTHY,
     )

@@ -2,7 +2,7 @@
 
 from contract.vocabulary import AuthReason, AuthResult, AuthzResult
 from dashboards.board import Board, Row
-from dashboards.conventions import Colour, NoData
+from dashboards.conventions import REFUSED_RECORDS, Colour, NoData
 from dashboards.fields import Column
 from dashboards.limits import Limits
 from dashboards.panels import About, Empty, Panel, heat, lines, number, rows, stack
@@ -110,7 +110,7 @@ def by_reason() -> Panel:
         Empty.WHEN_HEALTHY,
     )
     query = Query(occurring(REFUSED, "reason"), "{{reason}}")
-    return stack(about, query, unit="ops", legends=REFUSALS).sized(8)
+    return stack(about, query, unit="ops", legends=REFUSALS).sized(8).leading_to(REFUSED_RECORDS)
 
 
 def authorization_results() -> Panel:

@@ -3,7 +3,7 @@
 from contract.vocabulary import HumanKind, RunOutcome
 from dashboards import variables
 from dashboards.board import Board, Row
-from dashboards.conventions import Colour, NoData
+from dashboards.conventions import TROUBLE, Colour, NoData
 from dashboards.limits import Limits
 from dashboards.panels import About, Empty, Panel, bars, heat, lines, number, stack, timeline
 from dashboards.queries import Query, narrowed, occurring, percentile, percentiles, rate
@@ -25,7 +25,7 @@ def board(limits: Limits) -> Board:
         rows=[
             Row(_verdict(limits)),
             Row([success(limits).sized(12), runs().sized(12), run_durations(), run_heat()], "Runs"),
-            Row([panel.sized(8, 13) for panel in (funnel(), step_failures(), step_durations())], "Steps"),
+            Row([panel.sized(8, 13) for panel in (step_endings(), step_failures(), step_durations())], "Steps"),
             Row([iterations(), iteration_heat(), phases()], "Iterations and phases"),
             Row([waits(), queue(limits), human_waits()], "Queue and people"),
             Row([sources()], "Sources"),
@@ -122,7 +122,7 @@ def runs() -> Panel:
     """How runs end."""
     about = About("Runs by outcome", "Runs that ended, a minute, by how they ended.", NoData.WORKFLOWS)
     query = Query(f"60 * sum by (outcome) ({rate(narrowed('mcp_workflow_runs_total', CHOSEN))})", "{{outcome}}")
-    return stack(about, query, unit="opm", legends=tuple(RunOutcome)).sized(8)
+    return stack(about, query, unit="opm", legends=tuple(RunOutcome)).sized(8).leading_to(TROUBLE)
 
 
 def run_durations() -> Panel:
@@ -144,11 +144,12 @@ def run_heat() -> Panel:
     )
 
 
-def funnel() -> Panel:
-    """How far runs get."""
+def step_endings() -> Panel:
+    """How often each step ended."""
     about = About(
-        "Steps as a funnel",
-        "How often each step ended in the chosen time range, most frequent first; a drop shows where runs stop.",
+        "Endings of steps",
+        "How often each step ended in the chosen time range, most frequent first. "
+        "A step that is tried again ends again, so this may be more often than runs began.",
         NoData.WORKFLOWS,
     )
     query = Query(

@@ -8,8 +8,9 @@ from urllib.parse import unquote
 
 import pytest
 
+from contract.vocabulary import AuditEvent
 from dashboards.__main__ import POLICIES, files, main
-from dashboards.conventions import DATASOURCE_UID, FOLDER
+from dashboards.conventions import DATASOURCE_UID, FOLDER, REFUSED_RECORDS, TROUBLE
 from dashboards.overview import SCORE_STEPS
 from dashboards.queries import TRACED
 from exporter.health.score import DEGRADED_FROM, HEALTHY_FROM
@@ -219,3 +220,21 @@ def test_every_number_and_table_about_agents_is_of_the_chosen_agent() -> None:
     for target in targets("agents"):
         if target.panel["type"] in ("stat", "bargauge", "table"):
             assert re.search(r'agent[!=]~"\$agent"', target.target["expr"]), target.where
+
+
+def test_what_fails_leads_to_the_lines_that_say_why() -> None:
+    trouble = ("Agent states", "Probes by outcome", "Errors by type", "Runs by outcome")
+    wanted = {**dict.fromkeys(trouble, TROUBLE), "Auth failures by reason": REFUSED_RECORDS}
+    found = [panel for name in NAMES for panel in panels(name) if panel["title"] in wanted]
+
+    assert {panel["title"] for panel in found} == set(wanted)
+    for panel in found:
+        (link,) = panel["fieldConfig"]["defaults"]["links"]
+        panes = json.loads(unquote(link["url"].removeprefix("/explore?schemaVersion=1&panes=")))
+        assert panes["lines"]["queries"][0]["expr"] == wanted[panel["title"]]
+
+
+def test_audit_records_are_asked_for_by_events_that_there_are() -> None:
+    [events] = re.findall(r'event=~"([^"]+)"', REFUSED_RECORDS)
+
+    assert set(events.split("|")) == {AuditEvent.AUTH_FAILURE, AuditEvent.AUTH_ERROR}

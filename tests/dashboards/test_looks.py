@@ -187,7 +187,15 @@ def test_only_starts_of_alerts_that_a_dashboard_is_about_are_marked_unasked(name
 def test_series_are_told_apart() -> None:
     """The palette by name paints all series of Prometheus alike: Grafana hashes a name that is always "Value"."""
     for panel in of_type("timeseries"):
-        assert colours_of(panel) in ({"mode": "palette-classic"}, {"mode": "shades", "fixedColor": "red"})
+        assert colours_of(panel)["mode"] == "shades"
+
+
+def test_names_wear_no_colour_that_judges() -> None:
+    """A classic palette paints the first series green and the second yellow, whatever they are."""
+    for panel in of_type("timeseries"):
+        assert colours_of(panel)["fixedColor"] in ("blue", "red"), panel["title"]
+    for title in ("Workflow success", "Processor use", "Pressure", "Requests by method", "Allowed requests by role"):
+        assert {colours_of(panel)["fixedColor"] for _, panel in EVERY if panel["title"] == title} == {"blue"}, title
 
 
 def test_agent_types_wear_colours_that_mean_neither_good_nor_bad() -> None:
