@@ -18,7 +18,7 @@ from auth_sidecar import cors
 from auth_sidecar import headers as headers_
 from auth_sidecar.answers import Answer, Answers, rpc_error
 from auth_sidecar.config import Limits, Upstream
-from auth_sidecar.decision import PROXY, Ask, Endpoint, has_query_token, printable
+from auth_sidecar.decision import PROXY, Ask, Decision, Endpoint, has_query_token, printable
 from auth_sidecar.events import IdSealer, is_stream
 from auth_sidecar.gate import Gate
 from auth_sidecar.listing import LISTS, RESUMED, ListFilter
@@ -29,7 +29,7 @@ from auth_sidecar.relay import Relay
 from auth_sidecar.request_body import BODILESS, Body
 from auth_sidecar.sessions import EVENT_HEADER, SessionBinding
 from auth_sidecar.sessions import HEADER as SESSION_HEADER
-from auth_sidecar.spans import decision_ended, handed_on
+from auth_sidecar.spans import client_left, decision_ended, handed_on
 from contract.log import RateLimit
 from contract.tracing import TRACEPARENT, Span, not_recorded
 from contract.vocabulary import AuthReason
@@ -93,7 +93,7 @@ class Proxy:
         if cors.is_preflight(request) and (answer := self._preflight(request, ask, path)):
             return _response(answer)
         body = Body(request, self.limits.body_bytes, self._bindings)
-        decision = await self._gate.decide(ask, body.read_action)
+        decision = await self._decide(ask, body)
         endpoint, caller = ask.endpoint, decision.principal
         if not decision.is_allowed or endpoint is None or caller is None or not isinstance(body.action, Action):
             response = _response(self.answers.refuse(decision, endpoint, body.message_id))
@@ -105,6 +105,14 @@ class Proxy:
                 response.force_close()
             return response
         return await self._pass_on(request, Call(endpoint, caller, body.action, body, started, ask.span))
+
+    async def _decide(self, ask: Ask, body: Body) -> Decision:
+        try:
+            return await self._gate.decide(ask, body.read_action)
+        except asyncio.CancelledError:
+            if self._gate.tracer and isinstance(body.action, Action):
+                client_left(self._gate.tracer, ask, known_method(body.action.method))
+            raise
 
     def _preflight(self, request: web.BaseRequest, ask: Ask, path: str) -> Answer | None:
         """Return the answer to a preflight of a page that may send requests here, None for any other."""

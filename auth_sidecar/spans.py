@@ -73,6 +73,13 @@ def decision_ended(tracer: Tracer, ask: Ask, decision: Decision, method: str) ->
     tracer.end(span, name, "server", is_error=decision.status >= 500)
 
 
+def client_left(tracer: Tracer, ask: Ask, method: str) -> None:
+    """Send the span of a request whose client left while its record was written, which names the trace."""
+    if ask.span:
+        ask.span.attributes = {"mcp.method.name": method, "error.type": "cancelled"}
+        tracer.end(ask.span, method, "server")
+
+
 def handed_on(body: bytes, action: Action, span: Span, headers: Mapping[str, str]) -> bytes:
     """Return the body with our span in place of the caller's as the parent of what happens behind.
 

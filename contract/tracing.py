@@ -29,12 +29,11 @@ CLOSE_SECONDS = 3.0
 TOGETHER_SECONDS = 0.001
 """New traces that begin so close together are recorded all or none: what is done for one is then in the caches for all.
 
-Only where a thousand requests a second begin does this differ from a draw for each; the share is the same.
+The share is the same as if each were drawn alone.
 """
 REQUEST_ID = "jsonrpc.request.id"
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-_LOW_64 = (1 << 64) - 1
 
 Attribute = str | int | float | bool
 
@@ -125,18 +124,18 @@ class Tracer:
         `now` is of `time.perf_counter`.
         """
         parent = parse(traceparent) if traceparent else None
-        if parent is None:
+        if parent and self._follows_caller:
+            if not parent.is_sampled:
+                return None
+        else:
+            # Not by the caller's id, as TraceIdRatioBased does it: whoever is not followed could choose by that too.
             if now - self._drawn >= TOGETHER_SECONDS:
                 self._drawn, self._is_drawn = now, random.getrandbits(64) < self._bound
             if not self._is_drawn:
                 return None
-            # Below the bound, so that whoever samples by the id's lower half agrees.
-            trace = random.getrandbits(64) << 64 | random.getrandbits(64) * self._bound >> 64
-        elif parent.is_sampled if self._follows_caller else parent.trace_id & _LOW_64 < self._bound:
-            trace = parent.trace_id
-        else:
-            return None
-        span = Span(parent, trace or 1, is_sampled=True)
+        # Our own ids are below the bound, so that whoever samples by the id's lower half agrees.
+        own = 0 if parent else random.getrandbits(64) << 64 | random.getrandbits(64) * self._bound >> 64
+        span = Span(parent, parent.trace_id if parent else own or 1, is_sampled=True)
         span.started = time.time_ns()
         return span
 

@@ -7,6 +7,7 @@ How is in `contract/tracing_settings.py`.
 import logging
 import math
 import re
+import struct
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
@@ -109,7 +110,7 @@ class OtlpOutlet(SpanProcessor):
         """Queue one of our own spans."""
         try:
             queued = self.sender.queued(span)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, struct.error):
             logger.exception("a span cannot be encoded")
             self._count(EXPORT_FAILED, 1)
             return
@@ -163,17 +164,15 @@ class OtlpOutlet(SpanProcessor):
 
 
 def _without_words(span: ReadableSpan) -> ReadableSpan:
-    """Return a span without what may quote a caller: exceptions, descriptions, ids that are no number and no UUID."""
+    """Return a span without what may quote a caller: exceptions, descriptions, tracestate, ids that are free text."""
     attributes = dict(span.attributes or {})
     named = str(attributes.pop(REQUEST_ID, ""))
     # Libraries write numbers as text too.
     shown = plain_id(int(named) if _NUMBER.fullmatch(named) else named)
-    if not span.events and not span.status.description and shown == named:
-        return span
     return ReadableSpan(
         span.name,
-        span.context,
-        span.parent,
+        _without_state(span.context),
+        _without_state(span.parent),
         span.resource,
         {**attributes, REQUEST_ID: shown} if shown else attributes,
         kind=span.kind,
@@ -182,6 +181,10 @@ def _without_words(span: ReadableSpan) -> ReadableSpan:
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
     )
+
+
+def _without_state(context: trace.SpanContext | None) -> trace.SpanContext | None:
+    return context and trace.SpanContext(context.trace_id, context.span_id, context.is_remote, context.trace_flags)
 
 
 def trace_id_of_libraries() -> str:

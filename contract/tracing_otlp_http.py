@@ -115,7 +115,15 @@ class HttpSender:
                     return _refused(response, count)
                 return _Attempt(_taken(await _answer(response), count))
         except aiohttp.ClientError as error:
-            return _Attempt(Outcome(count, f"{type(error).__name__}: {error}"), 0)
+            return _Attempt(Outcome(count, _without_address(error)), 0)
+        except ValueError as error:  # a host name that none can be
+            return _Attempt(Outcome(count, _without_address(error)))
+
+
+def _without_address(error: Exception) -> str:
+    """Return what happened in bounded words; not the endpoint's address, in which a key may stand."""
+    said = getattr(error, "os_error", "") or getattr(error, "message", "")
+    return f"{type(error).__name__}: {said}".removesuffix(": ")[:SHOWN]
 
 
 def _proxy(url: str) -> str | None:
@@ -130,6 +138,8 @@ async def _answer(response: aiohttp.ClientResponse) -> bytes | None:
         await response.content.readexactly(ANSWER_BYTES + 1)
     except asyncio.IncompleteReadError as whole:
         return whole.partial
+    except aiohttp.ClientError:
+        return b""  # accepted all the same: to send the batch again would double it
     return None
 
 

@@ -150,6 +150,15 @@ def test_a_tenth_is_a_tenth_and_callers_are_followed() -> None:
     assert not any(tracer.sampled(CALLER[:-2] + "00", now) for now in range(100))
 
 
+def test_a_caller_who_is_not_followed_chooses_neither_by_his_flag_nor_by_his_id() -> None:
+    low = f"00-{1:032x}-b7ad6b7169203331-01"
+    never, half = (Tracer(None, Sampling(False, bound)) for bound in (0, 1 << 63))  # type: ignore[arg-type]
+    assert not any(never.sampled(low, now) for now in range(100))
+    taken = [span for span in (half.sampled(low, now) for now in range(1000)) if span]
+    assert 400 < len(taken) < 600
+    assert {span.trace for span in taken} == {1}
+
+
 def test_what_begins_within_a_millisecond_is_recorded_together_and_the_share_stays() -> None:
     tracer = Tracer(None, Sampling(True, 1 << 63))  # type: ignore[arg-type]
     together = [{tracer.sampled(None, tick * 0.0011) is not None for _ in range(5)} for tick in range(1000)]

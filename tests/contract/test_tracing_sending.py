@@ -24,6 +24,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
     TraceServiceServicer,
     add_TraceServiceServicer_to_server,
 )
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags, TraceState
 from prometheus_client import CollectorRegistry
 
 from contract import tracing, tracing_settings
@@ -230,6 +232,59 @@ def test_spans_of_libraries_and_our_own_travel_in_one_message(monkeypatch: pytes
         outlet.close(0)
     body = running.requests[0].partition(b"\r\n\r\n")[2]
     assert [span.name for span in decoded(body)] == ["ours", "ours"]
+
+
+def test_of_a_librarys_span_no_words_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    with endpoint(saying("200 OK"), monkeypatch) as running:
+        settings = tracing_settings.read()
+        assert settings
+        outlet = OtlpOutlet("agents", settings)
+        state = TraceState([("vendor", "secret-state")])
+        context = SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(1), trace_state=state)
+        outlet.on_end(
+            ReadableSpan(
+                "tools/call x", context, context, attributes={"jsonrpc.request.id": "secret-id"},
+                events=[Event("exception", {"exception.message": "secret-event"})],
+                status=Status(StatusCode.ERROR, "secret-status"),
+            )
+        )  # fmt: skip
+        outlet.close(5)
+    body = running.requests[0].partition(b"\r\n\r\n")[2]
+    assert [span.name for span in decoded(body)] == ["tools/call x"]
+    assert b"secret" not in body
+
+
+def test_a_batch_that_was_accepted_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort"
+    with endpoint(lambda connection: connection.sendall(cut), monkeypatch) as running:
+        assert send_one()[0] == {"exported": 1}
+    assert len(running.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "first",
+    [*(saying(f"{status} X\r\nRetry-After: 1") for status in (429, 502, 503, 504)), lambda connection: None],
+    ids=["429", "502", "503", "504", "lost connection"],
+)
+def test_what_may_pass_is_tried_again(first: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([first, saying("200 OK")])
+    with endpoint(lambda connection: next(answers)(connection), monkeypatch) as running:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "5000")
+        assert send_one()[0] == {"exported": 1}
+    assert len(running.requests) == 2
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:{port}/?key=secret", "http://a..b:{port}/?key=secret"])
+def test_a_log_line_is_short_and_has_not_the_address(
+    address: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with endpoint(lambda connection: connection.sendall(b"\x00\xff" * 50_000), monkeypatch):
+        port = os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"].rpartition(":")[2]
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", address.format(port=port))
+        assert send_one()[0] == {"export_failed": 1}
+    (record,) = caplog.records
+    assert len(str(vars(record))) < 2000
+    assert "secret" not in str(vars(record))
 
 
 def test_headers_and_compression_are_as_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:

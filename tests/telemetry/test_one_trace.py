@@ -196,6 +196,27 @@ async def test_a_refusal_of_a_known_caller_is_a_span_and_of_an_unknown_one_is_no
     assert (unknown.get("trace_id"), known["trace_id"]) == (None, span.trace_id)
 
 
+async def test_a_record_that_names_a_trace_leads_to_one_though_its_client_left(
+    start_sidecar: sidecars.Start, make_tracer: MakeTracer, receiver: Receiver, tmp_path: Path
+) -> None:
+    sidecar = await start_sidecar(tracer=make_tracer("sidecar"))
+    body = json.dumps(sidecars.call("delete_everything"))
+    head = f"POST /kb/mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {mint()}\r\n"
+    head += f"Content-Type: application/json\r\nAccept: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    for ticks in range(60):
+        _, writer = await asyncio.open_connection("127.0.0.1", int(sidecar.url.rpartition(":")[2]))
+        writer.write(f"{head}{body}".encode())
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        writer.transport.abort()
+
+    def leads() -> bool:
+        named = {record["trace_id"] for record in sidecars.records(tmp_path) if "trace_id" in record}
+        return len(named) > 10 and named <= {span.trace_id for span in receiver.spans}
+
+    await receiver.until(leads)
+
+
 async def test_forward_auth_traces_its_decision(
     start_sidecar: sidecars.Start, make_tracer: MakeTracer, receiver: Receiver, tmp_path: Path
 ) -> None:
