@@ -13,6 +13,7 @@ NOTHING = "-"
 """What an empty cell shows."""
 SORTED = 104
 """Pixels of a column "Severity" by which a table is sorted: its heading wears an arrow."""
+LAST = "lastNotNull"
 Step = tuple[float, str]
 """From this value on, this colour."""
 
@@ -114,14 +115,34 @@ def _mappings(column: Column) -> list[models.ValueMap | models.RegexMap]:
     return mappings
 
 
-def arrange(columns: Sequence[Column], hidden: Iterable[str] = ()) -> list[models.DataTransformerConfig]:
-    """Return the transformations that join a table's queries and bring its columns into order."""
+def arrange(
+    columns: Sequence[Column], hidden: Iterable[str] = (), *, may_vanish: bool = False
+) -> list[models.DataTransformerConfig]:
+    """Return the transformations that join a table's queries and bring its columns into order.
+
+    Of several queries without an answer Grafana makes columns without rows, whose headings stand where the reason of
+    the emptiness should; a table that `may_vanish` is grouped by its labels, and of nothing to group nothing is left.
+    """
+    named = {column.field: _grouped(column.field) if may_vanish else column.field for column in columns}
     options = {
         "excludeByName": dict.fromkeys(("Time", *hidden), True),
-        "indexByName": {column.field: index for index, column in enumerate(columns)},
-        "renameByName": {column.field: column.title for column in columns},
+        "indexByName": {named[column.field]: index for index, column in enumerate(columns)},
+        "renameByName": {named[column.field]: column.title for column in columns},
     }
     return [
         models.DataTransformerConfig("merge", options={}),
+        *([_group(columns)] if may_vanish else []),
         models.DataTransformerConfig("organize", options=options),
     ]
+
+
+def _group(columns: Sequence[Column]) -> models.DataTransformerConfig:
+    """Return the transformation that keeps one line of each set of labels, of which there is one only."""
+    label = {"aggregations": [], "operation": "groupby"}
+    value = {"aggregations": [LAST], "operation": "aggregate"}
+    fields = {column.field: value if column.field.startswith("Value") else label for column in columns}
+    return models.DataTransformerConfig("groupBy", options={"fields": fields})
+
+
+def _grouped(field: str) -> str:
+    return f"{field} ({LAST})" if field.startswith("Value") else field

@@ -239,7 +239,9 @@ def rows(
 ) -> Panel:
     """A table of what is now; several queries are joined by their common labels, `hidden` fields are dropped."""
     builder = table.Panel().title(about.title).description(about.description).datasource(datasource())
-    builder.no_value(about.no_data).unit("short").transformations(fields.arrange(columns, hidden))
+    builder.no_value(about.no_data).unit("short").transformations(
+        fields.arrange(columns, hidden, may_vanish=len(queries) > 1 and about.may_be_empty is not Empty.NEVER)
+    )
     builder.show_header(True).align(shapes.FieldTextAlignment.AUTO).cell_height(shapes.TableCellHeight.SM)
     builder.min_width(90)
     if sort_by:

@@ -273,3 +273,21 @@ def test_pictures_of_the_guide_are_there_and_small() -> None:
     assert len(shown) >= 4
     for name in shown:
         assert (docs / name).stat().st_size < 250_000, name
+
+
+def test_a_table_that_may_be_empty_says_why_also_where_it_asks_several_queries() -> None:
+    """Of several queries without an answer Grafana makes columns without rows; grouped by labels there is nothing."""
+    several = [panel for panel in of_type("table") if len(panel["targets"]) > 1]
+    grouped = {
+        panel["title"]: each for panel in several for each in panel["transformations"] if each["id"] == "groupBy"
+    }
+
+    assert set(grouped) == {"What fired in this time", "Incidents by severity"}
+    for panel in (panel for panel in several if panel["title"] in grouped):
+        fields = grouped[panel["title"]]["options"]["fields"]
+        by = {name for name, how in fields.items() if how["operation"] == "groupby"}
+        assert by == {name for name in fields if not name.startswith("Value")}
+        shown = {
+            name.removesuffix(" (lastNotNull)") for name in panel["transformations"][-1]["options"]["renameByName"]
+        }
+        assert shown == set(fields)
