@@ -1,5 +1,7 @@
 """The profile `telemetry`: what the files of collector, Tempo, Loki, Grafana and Compose say fits together."""
 
+import json
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,18 @@ def test_the_guide_to_running_without_docker_changes_what_is_there() -> None:
         file = (ROOT / "telemetry" / name).read_text(encoding="utf-8")
         assert changed
         assert [old for old in changed if old not in file] == []
+
+
+def test_every_level_of_a_line_is_one_that_the_collector_knows_or_is_told() -> None:
+    parser = COLLECTOR["receivers"]["file_log/services"]["operators"][0]
+    severity = parser["severity"]
+    assert (parser["type"], severity["parse_from"]) == ("json_parser", "attributes.level")
+    assert severity["mapping"]["fatal"] == "critical"
+    written = {
+        json.loads(log.JsonFormatter("tested").format(logging.LogRecord("a", number, "", 0, "b", (), None)))["level"]
+        for number in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
+    }
+    assert written == {"debug", "info", "warning", "error", *severity["mapping"].values()}, "first four are built in"
 
 
 def test_every_event_of_the_audit_log_has_a_level() -> None:
