@@ -1,8 +1,9 @@
 """What alerts watch and for which limits, read from the policies so that no panel types them again."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import promql_parser
 
@@ -10,6 +11,7 @@ from contract.vocabulary import Severity
 from dashboards.conventions import MEANING, UID_PREFIX, Colour
 from dashboards.fields import Step
 from dashboards.queries import narrowed
+from rules import known_metrics, ranges
 from rules.conditions import Condition
 from rules.pack import Pack
 
@@ -31,15 +33,17 @@ class Limit:
     value: float
     is_lower_bound: bool
     severity: Severity
-    counts_whole_events: bool = False
+    starts_after: bool = False
+    """Whether values are whole numbers, and the limit itself is still on the lower side."""
 
     @property
     def steps(self) -> list[Step]:
         """The bad range wears the colour of the alert's severity.
 
-        Grafana's thresholds include their value: more than 10 whole events starts at 11.
+        Grafana's thresholds include their value: more than 10 whole events starts at 11. What is measured starts at
+        the limit: it is hardly ever exactly that, and no reader would see a bit more.
         """
-        start = self.value + 1 if self.counts_whole_events else self.value
+        start = math.floor(self.value) + 1.0 if self.starts_after else self.value
         return [(start, Colour.GOOD if self.is_lower_bound else MEANING[self.severity.value])]
 
     @property
@@ -65,13 +69,13 @@ class Limits:
             raise LimitError(f"policy {policy} is gone, but a dashboard shows what it watches; keep it")
         condition = found.terms.condition
         compared = _comparisons(promql_parser.parse(_narrowed(condition, matchers)))
-        limits = [each for each in compared if metric in each[0]]
+        limits = [each for each in compared if metric in each.expr]
         if len(limits) != 1:
             wanted = metric or "any metric"
             raise LimitError(f"policy {policy} compares {len(limits)} values of {wanted}, but a dashboard shows one")
-        expr, operator, value = limits[0]
-        counts = bool(condition.count) and operator == ">"
-        return Limit(expr, value, operator in _LOWER, found.terms.severity, counts)
+        [limit] = limits
+        starts_after = limit.is_whole and limit.operator in (">", "<=")
+        return Limit(limit.expr, limit.value, limit.operator in _LOWER, found.terms.severity, starts_after)
 
     def find(self, policy: str) -> Limit | None:
         """Return the limit of a policy that a panel can do without; None where it is gone or compares otherwise."""
@@ -115,15 +119,24 @@ def _narrowed(condition: Condition, matchers: str) -> str:
     return ratio.model_copy(update=parts).expression()
 
 
-def _comparisons(expr: Any) -> Iterator[tuple[str, str, float]]:
-    """Yield value, operator and limit; of a value and its guard (`and`), only the value."""
+class _Comparison(NamedTuple):
+    expr: str
+    operator: str
+    value: float
+    is_whole: bool
+    """Whether the expression can only be a whole number."""
+
+
+def _comparisons(expr: Any) -> Iterator[_Comparison]:
+    """Yield what is compared and with what; of a value and its guard (`and`), only the value."""
     if isinstance(expr, promql_parser.ParenExpr):
         yield from _comparisons(expr.expr)
     if not isinstance(expr, promql_parser.BinaryExpr):
         return
     operator = str(expr.op).lower()
     if operator in (*_UPPER, *_LOWER) and isinstance(expr.rhs, promql_parser.NumberLiteral):
-        yield str(expr.lhs).replace("{}", ""), operator, expr.rhs.val
+        is_whole = ranges.of(expr.lhs, known_metrics.ours()).is_whole
+        yield _Comparison(str(expr.lhs).replace("{}", ""), operator, expr.rhs.val, is_whole)
     if operator in ("and", "or", "unless"):
         yield from _comparisons(expr.lhs)
     if operator == "or":

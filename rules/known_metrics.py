@@ -82,13 +82,17 @@ def read(file: Path, prometheus: Path, recorded: Iterable[Mapping[str, Any]] = (
     foreign = load(file, _File).config
     scraped = load(prometheus, _Prometheus).config.scrape_configs
     jobs = {"job": tuple(dict.fromkeys((*(job.job_name for job in scraped), *foreign.jobs)))}
-    ours = (series for metric in CATALOGUE.values() for series in _of(metric, foreign.jobs))
     theirs = (
         _series(name, each.kind, each.labels, {**each.values, **jobs}, values_in=each.values_in())
         for name, each in foreign.metrics.items()
     )
     rules = (Series(rule["record"], Kind.GAUGE, frozenset(rule.get("labels", ()))) for rule in recorded)
-    return {series.name: series for series in (*ours, *theirs, *rules)}
+    return {**ours(foreign.jobs), **{series.name: series for series in (*theirs, *rules)}}
+
+
+def ours(jobs: Iterable[str] = ()) -> dict[str, Series]:
+    """Return the series of our own services by name; `jobs` scrape them in other Prometheus configurations."""
+    return {series.name: series for metric in CATALOGUE.values() for series in _of(metric, jobs)}
 
 
 def _of(metric: Metric, jobs: Iterable[str]) -> Iterator[Series]:

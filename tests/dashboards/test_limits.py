@@ -8,10 +8,11 @@ import pytest
 
 from dashboards.__main__ import POLICIES
 from dashboards.alerts import starts
-from dashboards.conventions import Colour
+from dashboards.conventions import MEANING, Colour
 from dashboards.limits import LimitError, Limits
 from dashboards.queries import first_label, narrowed
 from rules import pack
+from tests.dashboards.reading import panels
 
 POLICY = """
 component: agents
@@ -34,9 +35,9 @@ def limits(folder: Path, condition: str) -> Limits:
 
 
 def test_a_threshold_gives_its_expression_and_limit(tmp_path: Path) -> None:
-    limit = limits(tmp_path, "threshold: {of: mcp_workflow_queue_depth, above: 20}").of("tested")
+    limit = limits(tmp_path, "threshold: {of: mcp_workflow_queue_oldest_seconds, above: 20}").of("tested")
 
-    assert (limit.expr, limit.value, limit.is_lower_bound) == ("mcp_workflow_queue_depth", 20.0, False)
+    assert (limit.expr, limit.value, limit.is_lower_bound) == ("mcp_workflow_queue_oldest_seconds", 20.0, False)
     assert (limit.steps, limit.base) == ([(20.0, Colour.WARNING)], Colour.GOOD)
 
 
@@ -45,6 +46,48 @@ def test_more_than_ten_whole_events_are_bad_from_eleven_on(tmp_path: Path) -> No
 
     assert limit.steps == [(11.0, Colour.WARNING)]
     assert limit.value == 10.0
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "policy"),
+    [
+        ("agents", "Tools that drifted", "agent_tool_drift"),
+        ("workflows", "Runs in the queue", "workflow_queue_growing"),
+        ("security", "Failed authentications", "security_breach"),
+        ("lookout", "Failed evaluations", "rule_evaluation_failing"),
+        ("lookout", "Messages not sent", "notifications_failing"),
+    ],
+)
+def test_a_count_at_the_limit_is_not_coloured_as_if_its_alert_fired(name: str, title: str, policy: str) -> None:
+    limit = Limits(pack.read(POLICIES)).of(policy)
+    [panel] = [each for each in panels(name) if each["title"] == title]
+    steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+
+    def colour_of(value: float) -> str:
+        """The last step that is not above the value, as Grafana takes it."""
+        reached = [step["color"] for step in steps if step["value"] is None or value >= step["value"]]
+        return str(reached[-1])
+
+    assert colour_of(limit.value) == Colour.GOOD
+    assert colour_of(limit.value + 1) == MEANING[limit.severity.value]
+
+
+@pytest.mark.parametrize(
+    ("condition", "start"),
+    [
+        ("threshold: {of: mcp_workflow_queue_depth, above: 2.5}", 3.0),
+        ("raw: mcp_workflow_queue_depth >= 10", 10.0),
+        ("raw: mcp_workflow_queue_depth <= 10", 11.0),
+        ("raw: mcp_workflow_queue_depth < 10", 10.0),
+        ("raw: mcp_workflow_queue_depth / 2 > 10", 10.0),
+    ],
+)
+def test_colours_change_at_the_first_whole_number_beyond_and_at_the_limit_of_what_is_measured(
+    tmp_path: Path, condition: str, start: float
+) -> None:
+    [(value, _)] = limits(tmp_path, condition).of("tested").steps
+
+    assert value == start
 
 
 def test_a_lower_bound_is_bad_below(tmp_path: Path) -> None:
