@@ -8,8 +8,12 @@ from dashboards.panels import About, Empty, Panel, bars, lines, number
 from dashboards.queries import Query, rate
 
 HOST = 'instance=~"$instance"'
+CHOSEN = f" and on (instance) node_uname_info{{{HOST}}}"
+"""After a whole expression about hosts: of these, the chosen ones."""
 REAL_DISK = f'{HOST}, fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660|autofs"'
 REAL_DEVICE = f'{HOST}, device!~"lo|veth.*|docker.*|br-.*"'
+BY_SERVICE = "{{job}} {{instance}}"
+"""Two sidecars are two series of the same job."""
 
 
 def board(limits: Limits) -> Board:
@@ -21,8 +25,8 @@ def board(limits: Limits) -> Board:
         filters=[variables.host()],
         rows=[
             Row([processor_now(limits), memory_now(limits), disk_now(), load_now(), disk_busy_now(), uptime()]),
-            Row([processor(limits).sized(12), processor_modes(), load(), pressure()], "Processor"),
-            Row([memory(limits).sized(12), memory_parts()], "Memory"),
+            Row([processor(limits, CHOSEN).sized(12), processor_modes(), load(), pressure()], "Processor"),
+            Row([memory(limits, CHOSEN).sized(12), memory_parts()], "Memory"),
             Row([disk_space(), disk_traffic(), disk_busy()], "Disk"),
             Row([network(), network_errors()], "Network"),
             Row([service_processor(), service_memory(), service_files()], "Services"),
@@ -36,10 +40,10 @@ def processor_now(limits: Limits) -> Panel:
     limit = limits.of("resource_exhaustion", metric="node_cpu_seconds_total")
     about = About(
         "Busiest processor",
-        "Processor use of the busiest host, as the alert ResourceExhaustion measures it.",
+        "Processor use of the busiest chosen host, as the alert ResourceExhaustion measures it.",
         NoData.NODE,
     )
-    return number(about, Query(f"max({limit.expr})"), unit="percentunit", limit=limit)
+    return number(about, Query(f"max({limit.expr}{CHOSEN})"), unit="percentunit", limit=limit)
 
 
 def memory_now(limits: Limits) -> Panel:
@@ -47,10 +51,10 @@ def memory_now(limits: Limits) -> Panel:
     limit = limits.of("resource_exhaustion", metric="node_memory_MemAvailable_bytes")
     about = About(
         "Fullest memory",
-        "Memory use of the fullest host, as the alert ResourceExhaustion measures it.",
+        "Memory use of the fullest chosen host, as the alert ResourceExhaustion measures it.",
         NoData.NODE,
     )
-    return number(about, Query(f"max({limit.expr})"), unit="percentunit", limit=limit)
+    return number(about, Query(f"max({limit.expr}{CHOSEN})"), unit="percentunit", limit=limit)
 
 
 def disk_now() -> Panel:
@@ -84,8 +88,8 @@ def uptime() -> Panel:
     return number(about, Query(f"time() - max(node_boot_time_seconds{{{HOST}}})"), unit="s")
 
 
-def processor(limits: Limits) -> Panel:
-    """Processor use against the alert's limit."""
+def processor(limits: Limits, chosen: str = "") -> Panel:
+    """Processor use against the alert's limit; of all hosts on a board without the filter."""
     limit = limits.of("resource_exhaustion", metric="node_cpu_seconds_total")
     about = About(
         "Processor use",
@@ -93,7 +97,7 @@ def processor(limits: Limits) -> Panel:
         NoData.NODE,
     )
     idle = rate('node_cpu_seconds_total{mode="idle"}')
-    query = Query(f"1 - avg by (instance) ({idle})", "{{instance}}")
+    query = Query(f"1 - avg by (instance) ({idle}){chosen}", "{{instance}}")
     return lines(about, query, unit="percentunit", limit=limit, top=1).sized(8)
 
 
@@ -132,15 +136,15 @@ def pressure() -> Panel:
     return lines(about, *queries, unit="percentunit")
 
 
-def memory(limits: Limits) -> Panel:
-    """Memory use against the alert's limit."""
+def memory(limits: Limits, chosen: str = "") -> Panel:
+    """Memory use against the alert's limit; of all hosts on a board without the filter."""
     limit = limits.of("resource_exhaustion", metric="node_memory_MemAvailable_bytes")
     about = About(
         "Memory use",
         "Share of memory that is not available, by host; dashed: the limit of the alert ResourceExhaustion.",
         NoData.NODE,
     )
-    query = Query(f"max by (instance) ({limit.expr})", "{{instance}}")
+    query = Query(f"max by (instance) ({limit.expr}){chosen}", "{{instance}}")
     return lines(about, query, unit="percentunit", limit=limit, top=1).sized(8)
 
 
@@ -207,27 +211,28 @@ def network_errors() -> Panel:
 
 def service_processor() -> Panel:
     """Which service uses the processor."""
-    about = About("Processor by service", "Share of one core that each scraped service uses.", NoData.PROMETHEUS)
-    query = Query(f"max by (job, instance) ({rate('process_cpu_seconds_total')})", "{{job}}")
+    about = About(
+        "Processor by service", "Share of one core that each scraped service uses, on whatever host.", NoData.PROMETHEUS
+    )
+    query = Query(f"max by (job, instance) ({rate('process_cpu_seconds_total')})", BY_SERVICE)
     return lines(about, query, unit="percentunit").sized(8)
 
 
 def service_memory() -> Panel:
     """Which service uses memory."""
-    about = About("Memory by service", "Resident memory of each scraped service.", NoData.PROMETHEUS)
-    return lines(about, Query("max by (job, instance) (process_resident_memory_bytes)", "{{job}}"), unit="bytes").sized(
-        8
-    )
+    about = About("Memory by service", "Resident memory of each scraped service, on whatever host.", NoData.PROMETHEUS)
+    query = Query("max by (job, instance) (process_resident_memory_bytes)", BY_SERVICE)
+    return lines(about, query, unit="bytes").sized(8)
 
 
 def service_files() -> Panel:
     """Which service runs out of files."""
     about = About(
         "Open files by service",
-        "Share of the allowed file descriptors that each scraped service has open.",
+        "Share of the allowed file descriptors that each scraped service has open, on whatever host.",
         NoData.PROMETHEUS,
     )
-    query = Query("max by (job, instance) (process_open_fds / process_max_fds)", "{{job}}")
+    query = Query("max by (job, instance) (process_open_fds / process_max_fds)", BY_SERVICE)
     return lines(about, query, unit="percentunit").sized(8)
 
 

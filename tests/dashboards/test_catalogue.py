@@ -2,6 +2,7 @@
 
 import re
 
+import promql_parser
 import pytest
 
 from contract.metric import Kind, Metric
@@ -9,13 +10,43 @@ from contract.metrics import CATALOGUE
 from dashboards.__main__ import OBJECTIVES
 from rules import slos
 from tests.dashboards.foreign import FOREIGN, SCRAPED
-from tests.dashboards.reading import NAMES, Selector, board, filled, groupings, selectors, targets
+from tests.dashboards.reading import NAMES, Selector, board, filled, groupings, panels, selectors, targets
 
 RECORDED = {
     rule["record"]: tuple(rule.get("labels", ()))
     for group in slos.groups(slos.read(OBJECTIVES))
     for rule in group["rules"]
 }
+UNFILTERED = {
+    "infrastructure": {
+        "services have addresses of their own, which are none of a node_exporter": {
+            ("instance", "Processor by service"),
+            ("instance", "Memory by service"),
+            ("instance", "Open files by service"),
+        },
+    },
+    "operations": {
+        "shows what the alert HighErrorRate judges, which knows no methods and tools": {
+            ("method", "Request error rate"),
+            ("tool", "Request error rate"),
+            ("method", "Error rate by agent type"),
+            ("tool", "Error rate by agent type"),
+        },
+        "is the whole of which the error rate beside it is a part": {
+            ("method", "Requests by agent type"),
+            ("tool", "Requests by agent type"),
+        },
+    },
+    "overview": {
+        "alerts on security and hosts have no such label, and a filter must not hide them": {
+            ("agent_type", "Alerts that fire"),
+            ("workflow", "Alerts that fire"),
+            ("agent_type", "What fires, since when, and who is told"),
+            ("workflow", "What fires, since when, and who is told"),
+        },
+    },
+}
+"""Filters of a board that do not narrow a panel, by the reason."""
 HISTOGRAM_PARTS = ("_bucket", "_count", "_sum")
 
 
@@ -107,3 +138,30 @@ def test_every_variable_asks_for_a_label_of_its_metric(name: str) -> None:
             assert asked
             [selector] = selectors(filled(asked[1]))
             assert asked[2] in {*labels_of(selector.metric)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_panel_obeys_each_filter_of_its_board_that_its_metrics_can_obey(name: str) -> None:
+    filters = {
+        variable["name"]: variable["query"]["query"].rpartition(", ")[2].removesuffix(")")
+        for variable in board(name)["templating"]["list"][1:]
+    }
+    ignored = {
+        (variable, panel["title"])
+        for panel in panels(name)
+        for variable, label in filters.items()
+        if not any(f"${variable}" in target.get("expr", "") for target in panel["targets"])
+        and any(label in labels_of(each.metric) for target in panel["targets"] for each in selectors(target["expr"]))
+    }
+
+    assert ignored == {each for panels_of in UNFILTERED.get(name, {}).values() for each in panels_of}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_series_of_one_panel_have_different_names(name: str) -> None:
+    for target in targets(name):
+        node = promql_parser.parse(filled(target.target["expr"]))
+        if isinstance(node, promql_parser.AggregateExpr) and target.target.get("format") != "table":
+            kept = set(node.modifier.labels) if node.modifier else set()
+            named = set(re.findall(r"{{(\w+)}}", target.target["legendFormat"]))
+            assert kept - named <= ({"agent_type"} if "agent" in named else set()), target.where
