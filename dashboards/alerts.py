@@ -6,7 +6,7 @@ from dashboards.conventions import MEANING, Colour, NoData
 from dashboards.fields import NOTHING, SORTED, Column
 from dashboards.limits import OVERVIEW, Limits
 from dashboards.panels import About, Empty, Panel, number, rows, stack
-from dashboards.queries import FIRING, HEARTBEAT, RULES_ARE_EVALUATED, SUBJECTS, Query, first_label, narrowed
+from dashboards.queries import FIRING, HEARTBEAT, OVERLAP, RULES_ARE_EVALUATED, SUBJECTS, Query, first_label, narrowed
 
 SEVERITIES = ("critical", "major", "minor", "info")
 COLOURS = {**{word: MEANING[word] for word in SEVERITIES}, "unknown": Colour.UNKNOWN}
@@ -125,7 +125,7 @@ def notifications() -> Panel:
     """What Alertmanager sent."""
     about = About(
         "Messages by channel",
-        "Messages that Alertmanager sent within each interval, resolved ones included, by integration.",
+        f"Messages that Alertmanager sent, resolved ones included, by integration. {OVERLAP}",
         "No message was sent in this time.",
         Empty.WHEN_HEALTHY,
     )

@@ -5,7 +5,7 @@ from dashboards.alerts import SEVERITIES
 from dashboards.conventions import MEANING, Colour, two_by_result
 from dashboards.fields import Column
 from dashboards.panels import About, Empty, Panel, number, rows, stack
-from dashboards.queries import Query, rate
+from dashboards.queries import OVERLAP, Query, rate
 
 NOT_INSTALLED = "Not installed: no incident desk is scraped."
 NONE_YET = "No such incident in this time, or no incident desk is scraped."
@@ -67,7 +67,7 @@ def escalations() -> Panel:
     """When nobody answered."""
     about = About(
         "Escalations",
-        "Stages begun within each interval because nobody had acknowledged.",
+        f"Stages begun because nobody had acknowledged. {OVERLAP}",
         NONE_YET,
         Empty.WHEN_UNUSED,
     )
@@ -105,7 +105,7 @@ def trouble() -> Panel:
     """What the desk could not take or keep."""
     about = About(
         "Not taken or not kept",
-        "Within each interval: uses of its database that failed, and readings of alerts that were cut or skipped.",
+        f"Uses of its database that failed, and readings of alerts that were cut or skipped. {OVERLAP}",
         NOT_INSTALLED,
         Empty.WHEN_UNUSED,
     )

@@ -8,6 +8,8 @@ ONE_AGENT = 'agent_type=~"$agent_type", agent=~"$agent"'
 OTHER_AGENTS = 'agent_type=~"$agent_type", agent!~"$agent"'
 FIRING = 'ALERTS{alertstate="firing", alertname!="Watchdog"}'
 HEARTBEAT = 'ALERTS{alertname="Watchdog", alertstate="firing"}'
+OVERLAP = "Each bar counts the last minute or more, so bars close together count the same one again."
+"""Told where bars are an increase over $__rate_interval, which is never shorter than four scrapes."""
 RULES_ARE_EVALUATED = f"on () {HEARTBEAT}"
 TRACED = frozenset({
     "mcp_server_operation_duration_seconds", "mcp_auth_decision_duration_seconds", "mcp_agent_probe_latency_seconds",

@@ -5,6 +5,7 @@ import re
 import promql_parser
 import pytest
 
+from dashboards.queries import OVERLAP
 from tests.dashboards.reading import NAMES, board, filled, panels, selectors, targets
 
 WINDOW_OF_AN_ALERT = {
@@ -127,3 +128,10 @@ def test_the_exceptions_are_all_needed() -> None:
     assert {each.panel["title"] for each in every if re.search(FIXED_WINDOW, each.target["expr"])} == set(
         WINDOW_OF_AN_ALERT
     )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bars_that_count_an_event_again_say_so(name: str) -> None:
+    for target in targets(name):
+        if re.search(r"increase\([^\[]+\[\$__rate_interval\]", target.target["expr"]):
+            assert OVERLAP in target.panel["description"], target.where
