@@ -132,6 +132,7 @@ def test_whoever_comes_through_the_port_of_this_machine_may_acknowledge(stack: S
     address = f"http://127.0.0.1:{stack.ports['incident_desk']}/acknowledge"
     with pytest.raises(HTTPError) as refused:
         urlopen(Request(address, form), timeout=10)
+    refused.value.close()
     assert refused.value.code == 404, "there is no such incident yet; who may not is told 403"
 
 
