@@ -1,12 +1,13 @@
-"""How the tests are shared out among workers (`make test`); each file goes to one, in the order of this collection."""
+"""How the tests are shared out among workers (`make test`): each file goes to one, in the order of this collection."""
 
 from pathlib import Path
 
 import pytest
 
-LONGEST = Path(__file__).parent / "e2e"
+TESTS = Path(__file__).parent
+LONGEST = (TESTS / "e2e", TESTS / "rules" / "test_mutations.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what waits longest, so that the other workers fill the time and none is left with it at the end."""
-    items.sort(key=lambda item: LONGEST not in item.path.parents)
+    """Begin with what takes longest, so that no worker is left with it at the end while the others have nothing."""
+    items.sort(key=lambda item: not any(item.path.is_relative_to(place) for place in LONGEST))
